@@ -1,0 +1,44 @@
+// What the leader knows about one other member, and the window of entries on their way to it.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+
+#include "raft/message.h"
+#include "raft/types.h"
+
+namespace quorate::raft {
+
+enum class ProgressState {
+  kProbe,      // the follower's log is unknown: one small append at a time until one is accepted
+  kReplicate,  // known to match: appends are pipelined up to a window in bytes
+};
+
+struct Progress {
+  ProgressState state = ProgressState::kProbe;
+  Index match = 0;  // durable on the follower: what counts towards commit
+  Index next = 1;   // the next entry to send
+  bool probe_sent = false;
+  bool fetching = false;  // entries are being read from disk for it
+  Time last_sent{0};      // of an append
+  Time last_heard{0};     // of anything in this term
+  std::uint64_t round = 0;  // the highest it acknowledged in this term
+
+  std::optional<ClockReading> clock;  // the latest to arrive in this term (not the largest: D6.3)
+  std::optional<Anchor> anchor;       // to hand over with the next message
+
+  struct Inflight {
+    Index last = 0;
+    std::size_t bytes = 0;
+  };
+  std::deque<Inflight> inflight;
+  std::size_t inflight_bytes = 0;
+
+  void Sent(Index last, std::size_t bytes);
+  void Acknowledged(Index verified);  // frees the window
+  void BecomeProbe(Index next_index);
+  void BecomeReplicate(Index next_index);
+};
+
+}  // namespace quorate::raft

@@ -1,0 +1,43 @@
+// Numbered rounds: how a leader learns that it still leads, for linearizable reads (thesis 6.4) and anchors (D6.3).
+//
+// A round starts at a moment S with the commit index c. It is confirmed once a quorum of voters has acknowledged a message
+// sent in that round or a later one. Then no newer leader existed at S, so everything committed anywhere by S is <= c.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <vector>
+
+#include "raft/message.h"
+#include "raft/types.h"
+
+namespace quorate::raft {
+
+// A read that waits for a round which starts after the read was taken up.
+struct WaitingRead {
+  NodeId from = kNoNode;  // kNoNode: this node's own
+  std::uint64_t id = 0;
+};
+
+struct Round {
+  std::uint64_t number = 0;
+  Time started{0};
+  Index commit = 0;
+  bool own_term = false;                  // the entry at `commit` is of the leader's own term
+  std::map<NodeId, ClockReading> clocks;  // the latest from each peer when the round started
+  std::vector<WaitingRead> reads;
+};
+
+struct Rounds {
+  std::uint64_t last_number = 0;
+  std::deque<Round> in_flight;       // ascending; bounded by kMaxInFlight
+  std::vector<WaitingRead> waiting;  // for the next round
+  Time last_confirmed_start{0};
+  bool ever_confirmed = false;
+
+  // Ticks start a round whatever became of the last one; an unreachable quorum must not grow this list.
+  static constexpr std::size_t kMaxInFlight = 64;
+};
+
+}  // namespace quorate::raft
