@@ -1,14 +1,20 @@
 // Frames: how messages lie on a TCP connection, between clients and nodes and between nodes (D8).
 //
-//   length u32 | version u8 | type u8 | flags u16 | request id u64 | header length u32 | header | body
+//   length u32 | version u8 | type u8 | flags u16 | request id u64 | header length u32 | header |
+//   body
 //
-// All little-endian; `length` counts what follows it. The header is a protobuf message, the body raw bytes.
+// All little-endian; `length` counts what follows it. The header is a protobuf message, the body
+// raw bytes.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+namespace google::protobuf {
+class MessageLite;
+}
 
 namespace quorate::wire {
 
@@ -48,17 +54,29 @@ struct Frame {
 
 enum class FrameStatus {
   kComplete,
-  kIncomplete,   // more bytes are needed
-  kTooLarge,     // the length is over the limit: close, do not buffer
-  kMalformed,    // lengths contradict each other, or the version is unknown
+  kIncomplete,  // more bytes are needed
+  kTooLarge,    // the length is over the limit: close, do not buffer
+  kMalformed,   // lengths contradict each other, or the version is unknown
 };
 
-// Looks at the front of `in`, which may hold less or more than one frame. Allocates nothing; refuses a huge length as soon as
-// it is seen. `needed` is how many bytes of `in` the frame will take once known (0 before).
-FrameStatus ParseFrame(std::string_view in, std::size_t max_length, Frame& out, std::size_t& needed);
+// Looks at the front of `in`, which may hold less or more than one frame. Allocates nothing. A huge
+// length, an unknown version and lengths that contradict each other are refused as soon as their
+// bytes are seen, before anything is buffered for them. `max_length` limits the frame's `length`
+// field (kMaxClientFrameBytes, kMaxPeerFrameBytes). `needed` is how many bytes of `in` the frame
+// will take, the length field included, once known (0 before).
+FrameStatus ParseFrame(std::string_view in, std::size_t max_length, Frame& out,
+                       std::size_t& needed);
 
-// Appends one frame to `out`. The header is any protobuf-lite message; it is serialised in place.
+// Appends one frame to `out`. Nothing is checked here: the caller keeps header and body within the
+// limits above.
 void AppendFrame(std::string& out, FrameType type, std::uint16_t flags, std::uint64_t request_id,
                  std::string_view header, std::string_view body);
+
+// The same with the messages serialised straight into `out`.
+void AppendFrame(std::string& out, FrameType type, std::uint16_t flags, std::uint64_t request_id,
+                 const google::protobuf::MessageLite& header, std::string_view body);
+void AppendFrame(std::string& out, FrameType type, std::uint16_t flags, std::uint64_t request_id,
+                 const google::protobuf::MessageLite& header,
+                 const google::protobuf::MessageLite& body);
 
 }  // namespace quorate::wire
