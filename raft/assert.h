@@ -1,5 +1,6 @@
-// Assertions that guard safety. They stay on in release builds: a node that finds its own state impossible must
-// stop before it acknowledges anything more (the practice of TigerBeetle and FoundationDB).
+// Assertions that guard safety. They stay on in release builds: a node that finds its own state
+// impossible must stop before it acknowledges anything more (the practice of TigerBeetle and
+// FoundationDB).
 #pragma once
 
 namespace quorate {
@@ -10,7 +11,6 @@ namespace quorate {
 }  // namespace quorate
 
 // `why` states the invariant, for whoever reads the crash report.
-#define QUORATE_ASSERT(condition, why)                                                   \
-  (static_cast<bool>(condition)                                                          \
-       ? static_cast<void>(0)                                                            \
-       : ::quorate::AssertFailed(#condition, why, __FILE__, __LINE__))
+#define QUORATE_ASSERT(condition, why)                 \
+  (static_cast<bool>(condition) ? static_cast<void>(0) \
+                                : ::quorate::AssertFailed(#condition, why, __FILE__, __LINE__))

@@ -1,4 +1,5 @@
-// An immutable, reference-counted run of bytes: what a client's command is from the socket to the state machine.
+// An immutable, reference-counted run of bytes: what a client's command is from the socket to the
+// state machine.
 #pragma once
 
 #include <atomic>
@@ -9,7 +10,8 @@
 namespace quorate {
 
 // Copying shares the bytes; only Copy() copies them. One allocation holds the count and the data.
-// Thread-safe in the way of std::shared_ptr: distinct objects that share bytes may be used from distinct threads.
+// Thread-safe in the way of std::shared_ptr: distinct objects that share bytes may be used from
+// distinct threads.
 class Bytes {
  public:
   Bytes() = default;

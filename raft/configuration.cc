@@ -6,7 +6,7 @@ namespace quorate::raft {
 namespace {
 
 constexpr std::uint8_t kEncodingVersion = 1;
-constexpr std::uint32_t kMaxListed = 1024;        // members, voters, learners: far above any real group
+constexpr std::uint32_t kMaxListed = 1024;  // members, voters, learners: far above any real group
 constexpr std::uint32_t kMaxAddressBytes = 1024;
 
 template <typename T>
@@ -21,7 +21,8 @@ void PutIds(std::string& out, const std::vector<NodeId>& ids) {
   for (NodeId id : ids) Put(out, id);
 }
 
-// Takes fields off the front; after the first short or oversized one everything reads as zero and ok() is false.
+// Takes fields off the front; after the first short or oversized one everything reads as zero and
+// ok() is false.
 class Reader {
  public:
   explicit Reader(std::string_view data) : data_(data) {}
@@ -73,12 +74,14 @@ class Reader {
 }  // namespace
 
 const Member* Configuration::Find(NodeId id) const {
-  const auto it = std::find_if(members.begin(), members.end(), [id](const Member& m) { return m.id == id; });
+  const auto it =
+      std::find_if(members.begin(), members.end(), [id](const Member& m) { return m.id == id; });
   return it == members.end() ? nullptr : &*it;
 }
 
 bool Configuration::AllMembersMet() const {
-  return std::none_of(members.begin(), members.end(), [](const Member& m) { return m.uuid.empty(); });
+  return std::none_of(members.begin(), members.end(),
+                      [](const Member& m) { return m.uuid.empty(); });
 }
 
 std::string Configuration::Encode() const {
@@ -121,7 +124,8 @@ std::optional<Configuration> Configuration::Decode(std::string_view data) {
 }
 
 Configuration Configuration::Bootstrap(std::vector<Member> members) {
-  std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) { return a.id < b.id; });
+  std::sort(members.begin(), members.end(),
+            [](const Member& a, const Member& b) { return a.id < b.id; });
   Configuration configuration;
   configuration.feature_version = 1;
   for (const Member& member : members) configuration.voters.incoming.push_back(member.id);

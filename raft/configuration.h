@@ -20,8 +20,9 @@ struct Member {
   friend bool operator==(const Member&, const Member&) = default;
 };
 
-// A plain value. While `outgoing` is not empty the configuration is joint: every decision needs a majority of
-// `incoming` and one of `outgoing` (thesis 4.3). Learners receive entries and count nowhere.
+// A plain value. While `outgoing` is not empty the configuration is joint: every decision needs a
+// majority of `incoming` and one of `outgoing` (thesis 4.3). Learners receive entries and count
+// nowhere.
 struct Configuration {
   std::uint64_t incarnation = 0;      // drawn by the first leader; a restored backup gets another
   std::uint32_t feature_version = 0;  // the oldest feature set that every member must understand

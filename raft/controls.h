@@ -1,23 +1,29 @@
-// Known bugs of real systems that a control build can bring back, so that the checkers are seen to catch them (D10).
-// In every other build Broken() is the constant false and the bugs do not exist in the binary.
+// Known bugs of real systems that a control build can bring back, so that the checkers are seen to
+// catch them (D10). In every other build Broken() is the constant false and the bugs do not exist
+// in the binary.
 #pragma once
 
 namespace quorate::raft {
 
 enum class Control {
   kNone,
-  kAckBeforeSync,           // entries count as durable, and are acknowledged, before the disk has them
-  kVoteNotPersisted,        // a vote is sent before it is durable
-  kReadBeforeNoop,          // the leader serves reads before an entry of its term has committed (etcd #7331)
-  kInFlightRoundAck,        // acks of a round already in flight confirm a read
-  kUnverifiedCommit,        // a heartbeat's commit index is believed beyond the verified prefix
-  kTokenByPosition,         // durability is reported by (term, index) alone (ClickHouse Keeper #102629)
+  kAckBeforeSync,     // entries count as durable, and are acknowledged, before the disk has them
+  kVoteNotPersisted,  // a vote is sent before it is durable
+  kReadBeforeNoop,    // the leader serves reads before an entry of its term has committed (etcd
+                      // #7331)
+  kInFlightRoundAck,  // acks of a round already in flight confirm a read
+  kUnverifiedCommit,  // a heartbeat's commit index is believed beyond the verified prefix
+  kTokenByPosition,   // durability is reported by (term, index) alone (ClickHouse Keeper #102629)
 };
 
 #ifdef QUORATE_CONTROLS
-inline bool Broken(Control active, Control bug) { return active == bug; }
+inline bool Broken(Control active, Control bug) {
+  return active == bug;
+}
 #else
-constexpr bool Broken(Control, Control) { return false; }
+constexpr bool Broken(Control, Control) {
+  return false;
+}
 #endif
 
 }  // namespace quorate::raft

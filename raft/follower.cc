@@ -1,1 +1,75 @@
-// Being written.
+// The follower's side of replication (Raft 5.3, with acks by durability).
+#include <algorithm>
+
+#include "raft/assert.h"
+#include "raft/raft.h"
+
+namespace quorate::raft {
+
+void Raft::Handle(Time now, NodeId from, Append& append) {
+  leader_heard_ = now;
+  ResetElectionTimer(now);
+  round_seen_ = std::max(round_seen_, append.round);
+  Adopt(append.anchor);
+  if (!log_.Matches(append.previous)) {
+    QUORATE_ASSERT(append.previous.index > commit_, "committed entries are never contradicted");
+    const Index before = append.previous.index - 1;
+    SendDurably(from, AppendReply{.accepted = false,
+                                  .verified = 0,
+                                  .durable = 0,
+                                  .rejected = append.previous.index,
+                                  .hint = log_.LastNotAfter(before, append.previous.term),
+                                  .round = round_seen_,
+                                  .clock = Clock(now)});
+    return;
+  }
+  Index proven = append.previous.index;
+  bool appended = false;
+  for (Entry& entry : append.entries) {
+    proven = entry.index;
+    if (log_.Matches({entry.index, entry.term}))
+      continue;  // a duplicate, or overtaken: never cut for it (CCF)
+    if (entry.index <= log_.last()) TruncateLog(entry.index);
+    AppendToLog(std::move(entry));
+    appended = true;
+  }
+  verified_ = std::max(verified_, proven);
+  CommitTo(std::min(append.commit, verified_));
+  // What was just appended is acknowledged once it is durable; what was there already, or a probe,
+  // at once.
+  if (!appended) acknowledge_ = true;
+}
+
+void Raft::Handle(Time now, NodeId from, const Heartbeat& heartbeat) {
+  leader_heard_ = now;
+  ResetElectionTimer(now);
+  round_seen_ = std::max(round_seen_, heartbeat.round);
+  Adopt(heartbeat.anchor);
+  // Lanes reorder: this heartbeat may have overtaken the append that replaces the tail, so only the
+  // verified prefix may commit, whatever the leader says.
+  const bool broken = Broken(options_.control, Control::kUnverifiedCommit);
+  CommitTo(std::min(heartbeat.commit, broken ? log_.last() : verified_));
+  SendDurably(from, HeartbeatReply{heartbeat.round, Clock(now)});
+}
+
+void Raft::Acknowledge(Time now) {
+  acknowledge_ = false;
+  Send(leader(), AppendReply{.accepted = true,
+                             .verified = verified_,
+                             .durable = std::min(verified_, durable_),
+                             .rejected = 0,
+                             .hint = {},
+                             .round = round_seen_,
+                             .clock = Clock(now)});
+}
+
+// A fact that never expires (D6.3): believed even if the message is old or its term is over; only a
+// reading of another life of this process means nothing.
+void Raft::Adopt(const std::optional<Anchor>& anchor) {
+  if (!anchor || anchor->reading.boot_id != self_.boot_id) return;
+  if (!freshness_ || anchor->reading.at > freshness_->at) {
+    freshness_ = Freshness{anchor->index, anchor->reading.at};
+  }
+}
+
+}  // namespace quorate::raft

@@ -1,1 +1,167 @@
-// Being written.
+// The leader's side of replication: windows, commit, members (Raft 5.3, 5.4; thesis 10.2.1 on
+// writing in parallel).
+#include <algorithm>
+
+#include "raft/assert.h"
+#include "raft/raft.h"
+
+namespace quorate::raft {
+namespace {
+
+// A probe asks where the logs agree; it carries entries only if they are small.
+constexpr std::size_t kProbeBytes = 16 << 10;
+// An unacknowledged window is asked about after this many heartbeats: messages may be lost.
+constexpr int kSilentHeartbeats = 5;
+
+}  // namespace
+
+void Raft::TickLeader(Time now) {
+  CheckQuorum(now);
+  Leader* leader = AsLeader();
+  if (leader == nullptr) return;
+  if (leader->transfer_to != kNoNode && now >= leader->transfer_deadline)
+    leader->transfer_to = kNoNode;
+  if (now < leader->next_heartbeat) return;
+  for (auto& [id, peer] : leader->peers) {
+    const bool probing = peer.state == ProgressState::kProbe;
+    const Duration patience = options_.heartbeat * (probing ? 1 : kSilentHeartbeats);
+    const bool waiting = probing ? peer.probe_sent : !peer.inflight.empty();
+    if (waiting && now - peer.last_sent >= patience) peer.BecomeProbe(peer.match + 1);
+  }
+  StartRound(now);
+}
+
+// A heartbeat says no more of the commit index than the follower is known to hold, so that it is
+// true in any order.
+void Raft::SendHeartbeats() {
+  Leader* leader = AsLeader();
+  for (auto& [id, peer] : leader->peers) {
+    const bool broken = Broken(options_.control, Control::kUnverifiedCommit);
+    Send(id, Heartbeat{.commit = broken ? commit_ : std::min(commit_, peer.match),
+                       .round = leader->rounds.last_number,
+                       .anchor = std::exchange(peer.anchor, std::nullopt)});
+  }
+}
+
+void Raft::SendAppends(Time now, NodeId id, Progress& peer) {
+  if (peer.state == ProgressState::kProbe) {
+    if (peer.probe_sent) return;
+    peer.probe_sent = true;
+    SendAppend(now, id, peer, log_.Slice(peer.next, log_.last(), kProbeBytes));
+    return;
+  }
+  while (peer.next <= log_.last() && peer.inflight_bytes < options_.max_inflight_bytes &&
+         !peer.fetching) {
+    if (peer.next < log_.first_cached()) {
+      peer.fetching = true;
+      ready_.fetches.push_back({id, peer.next, log_.first_cached() - 1, options_.max_append_bytes});
+      return;
+    }
+    SendAppend(now, id, peer, log_.Slice(peer.next, log_.last(), options_.max_append_bytes));
+  }
+}
+
+void Raft::SendAppend(Time now, NodeId id, Progress& peer, std::vector<Entry> entries) {
+  const Index previous = peer.next - 1;
+  const auto previous_term = log_.TermAt(previous);
+  QUORATE_ASSERT(previous_term.has_value(), "entries that a follower needs are in the log");
+  std::size_t bytes = 0;
+  for (const Entry& entry : entries) bytes += entry.ByteSize();
+  if (peer.state == ProgressState::kReplicate) {
+    peer.next += entries.size();
+    peer.Sent(peer.next - 1, bytes);
+  }
+  peer.last_sent = now;
+  Send(id, Append{.previous = {previous, *previous_term},
+                  .commit = commit_,
+                  .round = AsLeader()->rounds.last_number,
+                  .anchor = std::exchange(peer.anchor, std::nullopt),
+                  .entries = std::move(entries)});
+}
+
+void Raft::OnFetched(Time now, NodeId to, std::vector<Entry> entries) {
+  Leader* leader = AsLeader();
+  if (leader == nullptr || !leader->peers.contains(to)) return;
+  Progress& peer = leader->peers[to];
+  if (!peer.fetching) return;  // it has gone back to probing since
+  peer.fetching = false;
+  if (entries.empty() || entries.front().index != peer.next) return;
+  for (const Entry& entry : entries) {
+    if (!log_.Matches({entry.index, entry.term})) return;
+  }
+  SendAppend(now, to, peer, std::move(entries));
+}
+
+void Raft::OnUnreachable(NodeId id) {
+  Leader* leader = AsLeader();
+  if (leader == nullptr || !leader->peers.contains(id)) return;
+  Progress& peer = leader->peers[id];
+  if (peer.state == ProgressState::kReplicate) peer.BecomeProbe(peer.match + 1);
+}
+
+Progress* Raft::Heard(Time now, NodeId from, std::uint64_t round, const ClockReading& clock) {
+  Leader* leader = AsLeader();
+  if (leader == nullptr) return nullptr;
+  const auto it = leader->peers.find(from);
+  if (it == leader->peers.end()) return nullptr;
+  Progress& peer = it->second;
+  peer.last_heard = now;
+  peer.round = std::max(peer.round, round);
+  peer.clock = clock;
+  ConfirmRounds();
+  return &peer;
+}
+
+void Raft::Handle(Time now, NodeId from, const HeartbeatReply& reply) {
+  Heard(now, from, reply.round, reply.clock);
+}
+
+void Raft::Handle(Time now, NodeId from, const AppendReply& reply) {
+  Progress* peer = Heard(now, from, reply.round, reply.clock);
+  if (peer == nullptr) return;
+  if (!reply.accepted) return Refused(*peer, reply);
+  QUORATE_ASSERT(reply.durable <= reply.verified && reply.verified <= log_.last(),
+                 "a follower acknowledges only what this leader sent");
+  peer->match = std::max(peer->match, reply.durable);
+  peer->Acknowledged(reply.verified);
+  if (peer->state == ProgressState::kProbe) {
+    peer->BecomeReplicate(reply.verified + 1);
+  }
+  AdvanceCommit();
+}
+
+// A refusal says only where the logs may still agree; it never advances anything (CCF: advance on a
+// NACK).
+void Raft::Refused(Progress& peer, const AppendReply& reply) {
+  if (reply.rejected <= peer.match) return;  // older than what has been proven since
+  if (peer.state == ProgressState::kReplicate) return peer.BecomeProbe(peer.match + 1);
+  if (reply.rejected != peer.next - 1) return;  // of an earlier probe
+  peer.BecomeProbe(log_.LastNotAfter(reply.hint.index, reply.hint.term).index + 1);
+}
+
+// Raft 5.4.2: only entries of the leader's own term commit by counting; older ones with them (CCF:
+// commit of an old term).
+void Raft::AdvanceCommit() {
+  const Leader* leader = AsLeader();
+  const Index held = QuorumValue(configuration().voters, [&](NodeId id) {
+    if (id == self_.id) return durable_;
+    const auto peer = leader->peers.find(id);
+    return peer == leader->peers.end() ? 0 : peer->second.match;
+  });
+  if (held > commit_ && log_.TermAt(held) == term()) CommitTo(held);
+}
+
+// Puts a member's uuid on record when the leader first hears from it. One configuration entry at a
+// time, and none before this term's first entry has committed (Ongaro 2015).
+void Raft::RecordMember(NodeId from, const Uuid& uuid) {
+  if (AsLeader() == nullptr || uuid.empty() || !TermStartCommitted()) return;
+  const Member* member = configuration().Find(from);
+  if (member == nullptr || !member->uuid.empty() || configurations_.back().first > commit_) return;
+  Configuration next = configuration();
+  for (Member& m : next.members) {
+    if (m.id == from) m.uuid = uuid;
+  }
+  AppendToLog({term(), log_.last() + 1, EntryKind::kConfiguration, Bytes::Copy(next.Encode())});
+}
+
+}  // namespace quorate::raft

@@ -20,13 +20,13 @@ struct TermRun {
 
 // What a log holds, without the entries themselves.
 struct LogContents {
-  Position start;              // the entry before the first one: {0, 0}, or where a snapshot cut the log
+  Position start;  // the entry before the first one: {0, 0}, or where a snapshot cut the log
   std::vector<TermRun> terms;  // ascending in both fields
   Index last = 0;              // == start.index if there are no entries
 };
 
-// Terms are kept for the whole log as runs (one per leader, so a handful); entries only for a tail. Entries leave memory
-// from the front, oldest first.
+// Terms are kept for the whole log as runs (one per leader, so a handful); entries only for a tail.
+// Entries leave memory from the front, oldest first.
 class Log {
  public:
   explicit Log(LogContents contents);
@@ -37,11 +37,12 @@ class Log {
   // Nothing if the index is before the start or after the last entry.
   std::optional<Term> TermAt(Index index) const;
   bool Matches(Position position) const { return TermAt(position.index) == position.term; }
-  // The last position at or before `index` whose term is at most `term`: where two logs may still agree. Skips a whole
-  // term per round trip (Raft 5.3).
+  // The last position at or before `index` whose term is at most `term`: where two logs may still
+  // agree. Skips a whole term per round trip (Raft 5.3).
   Position LastNotAfter(Index index, Term term) const;
 
-  // Entries [first, ...] from memory, up to `max_bytes` but at least one. Empty if `first` is not in memory.
+  // Entries [first, ...] from memory, up to `max_bytes` but at least one. Empty if `first` is not
+  // in memory.
   std::vector<Entry> Slice(Index first, Index last, std::size_t max_bytes) const;
   Index first_cached() const { return last_ + 1 - cache_.size(); }
   std::size_t cached_bytes() const { return cached_bytes_; }
@@ -57,9 +58,10 @@ class Log {
   Position start_;
   Index last_;
   std::vector<TermRun> terms_;
-  std::deque<Entry> cache_;       // ends at last_
-  std::deque<std::size_t> bytes_; // running total of ByteSize() before each cached entry
-  std::size_t total_bytes_ = 0;   // of everything ever appended, minus what was cut
+  std::deque<Entry> cache_;  // ends at last_
+  std::deque<std::size_t>
+      bytes_before_;             // for each cached entry, the total of all appended before it
+  std::size_t total_bytes_ = 0;  // of everything ever appended, minus what was cut
   std::size_t cached_bytes_ = 0;
 };
 

@@ -14,11 +14,13 @@ namespace quorate::raft {
 // A reading of a follower's own clock. Opaque to the leader, which only hands it back (D6.3).
 struct ClockReading {
   Time at{0};
-  std::uint64_t boot_id = 0;  // random per process: readings of another life of the process mean nothing
+  std::uint64_t boot_id =
+      0;  // random per process: readings of another life of the process mean nothing
   friend bool operator==(const ClockReading&, const ClockReading&) = default;
 };
 
-// A fact that never expires: everything committed anywhere by the receiver's own time `reading` has index <= `index`.
+// A fact that never expires: everything committed anywhere by the receiver's own time `reading` has
+// index <= `index`.
 struct Anchor {
   Index index = 0;
   ClockReading reading;
@@ -28,9 +30,11 @@ struct Anchor {
 // Pre-votes ask for the term after the sender's own without entering it (thesis 9.6).
 struct VoteRequest {
   bool pre_vote = false;
-  Term for_term = 0;  // the term the sender wants to lead; equals the message's term unless pre_vote
-  Position last;      // of the sender's log
-  bool transfer = false;  // the leader asked for this election (TimeoutNow): leader stickiness does not apply
+  Term for_term =
+      0;          // the term the sender wants to lead; equals the message's term unless pre_vote
+  Position last;  // of the sender's log
+  bool transfer =
+      false;  // the leader asked for this election (TimeoutNow): leader stickiness does not apply
 };
 
 struct VoteReply {
@@ -50,8 +54,9 @@ struct Append {
 
 struct AppendReply {
   bool accepted = false;
-  // Accepted: everything up to `verified` equals the leader's log (proven in this term by a previous-entry check), and
-  // everything up to `durable` <= verified is on the follower's disk too. Never the follower's last index: CCF's ack bug.
+  // Accepted: everything up to `verified` equals the leader's log (proven in this term by a
+  // previous-entry check), and everything up to `durable` <= verified is on the follower's disk
+  // too. Never the follower's last index: CCF's ack bug.
   Index verified = 0;
   Index durable = 0;
   // Rejected: `rejected` is the request's previous index, `hint` the last position that may match.
@@ -63,7 +68,8 @@ struct AppendReply {
 
 // Control lane: never queued behind entries, never waits for a disk.
 struct Heartbeat {
-  Index commit = 0;  // min(commit, what the follower is known to hold): safe whatever overtakes what
+  Index commit =
+      0;  // min(commit, what the follower is known to hold): safe whatever overtakes what
   std::uint64_t round = 0;
   std::optional<Anchor> anchor;
 };

@@ -1,1 +1,33 @@
-// Being written.
+#include "raft/progress.h"
+
+#include <algorithm>
+
+namespace quorate::raft {
+
+void Progress::Sent(Index last, std::size_t bytes) {
+  inflight.push_back({last, bytes});
+  inflight_bytes += bytes;
+}
+
+void Progress::Acknowledged(Index verified) {
+  while (!inflight.empty() && inflight.front().last <= verified) {
+    inflight_bytes -= inflight.front().bytes;
+    inflight.pop_front();
+  }
+}
+
+void Progress::BecomeProbe(Index next_index) {
+  state = ProgressState::kProbe;
+  next = std::max(next_index, match + 1);
+  probe_sent = false;
+  fetching = false;
+  inflight.clear();
+  inflight_bytes = 0;
+}
+
+void Progress::BecomeReplicate(Index next_index) {
+  BecomeProbe(next_index);
+  state = ProgressState::kReplicate;
+}
+
+}  // namespace quorate::raft

@@ -20,9 +20,9 @@ struct Progress {
   Index match = 0;  // durable on the follower: what counts towards commit
   Index next = 1;   // the next entry to send
   bool probe_sent = false;
-  bool fetching = false;  // entries are being read from disk for it
-  Time last_sent{0};      // of an append
-  Time last_heard{0};     // of anything in this term
+  bool fetching = false;    // entries are being read from disk for it
+  Time last_sent{0};        // of an append
+  Time last_heard{0};       // of anything in this term
   std::uint64_t round = 0;  // the highest it acknowledged in this term
 
   std::optional<ClockReading> clock;  // the latest to arrive in this term (not the largest: D6.3)

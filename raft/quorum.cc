@@ -9,7 +9,9 @@ bool Has(const std::vector<NodeId>& ids, NodeId id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
-std::size_t Majority(const std::vector<NodeId>& voters) { return voters.size() / 2 + 1; }
+std::size_t Majority(const std::vector<NodeId>& voters) {
+  return voters.size() / 2 + 1;
+}
 
 VoteResult Tally(const std::vector<NodeId>& voters, const std::function<int(NodeId)>& answer) {
   std::size_t yes = 0;
@@ -36,9 +38,13 @@ std::uint64_t MajorityValue(const std::vector<NodeId>& voters,
 
 }  // namespace
 
-bool VoterSet::Contains(NodeId id) const { return Has(incoming, id) || Has(outgoing, id); }
+bool VoterSet::Contains(NodeId id) const {
+  return Has(incoming, id) || Has(outgoing, id);
+}
 
-bool VoterSet::IsSole(NodeId id) const { return All() == std::vector<NodeId>{id}; }
+bool VoterSet::IsSole(NodeId id) const {
+  return All() == std::vector<NodeId>{id};
+}
 
 std::vector<NodeId> VoterSet::All() const {
   std::vector<NodeId> all = incoming;

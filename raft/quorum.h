@@ -23,11 +23,13 @@ struct VoterSet {
 
 enum class VoteResult { kPending, kWon, kLost };
 
-// kWon once a quorum said yes, kLost once none can any more. `answer` returns 1 for yes, -1 for no, 0 for not yet.
+// kWon once a quorum said yes, kLost once none can any more. `answer` returns 1 for yes, -1 for no,
+// 0 for not yet.
 VoteResult TallyVotes(const VoterSet& voters, const std::function<int(NodeId)>& answer);
 
-// The largest value v such that a quorum of voters has value(id) >= v. Zero for an empty set: nobody decides nothing.
-// Used for the commit index (values are match indexes), rounds, and CheckQuorum (values are times).
+// The largest value v such that a quorum of voters has value(id) >= v. Zero for an empty set:
+// nobody decides nothing. Used for the commit index (values are match indexes), rounds, and
+// CheckQuorum (values are times).
 std::uint64_t QuorumValue(const VoterSet& voters,
                           const std::function<std::uint64_t(NodeId)>& value);
 

@@ -1,4 +1,5 @@
-// The consensus core: Raft as a pure, deterministic state machine. No sockets, files, threads or clocks.
+// The consensus core: Raft as a pure, deterministic state machine. No sockets, files, threads or
+// clocks.
 //
 // Read in this order:
 //   types.h entry.h message.h      the vocabulary
@@ -49,14 +50,14 @@ struct InitialState {
   LogContents log;
   Configuration base_configuration;  // in force before the first configuration entry of the log
   std::vector<std::pair<Index, Configuration>> configurations;  // those in the log, ascending
-  Index applied = 0;                 // known committed: what the state machine holds
+  Index applied = 0;  // known committed: what the state machine holds
 };
 
 enum class Role { kFollower, kPreCandidate, kCandidate, kLeader };
 const char* ToString(Role role);
 
-// Identifies one AppendBatch. Those of older terms are dropped: (term, index) alone is fooled by a tail that is cut and
-// written again (D3, ClickHouse Keeper #102629).
+// Identifies one AppendBatch. Those of older terms are dropped: (term, index) alone is fooled by a
+// tail that is cut and written again (D3, ClickHouse Keeper #102629).
 struct DurabilityToken {
   Term term = 0;               // the node's current term when the batch was issued
   std::uint64_t sequence = 0;  // ascending over the life of the process
@@ -64,7 +65,8 @@ struct DurabilityToken {
   friend bool operator==(const DurabilityToken&, const DurabilityToken&) = default;
 };
 
-// Write these in order, sync, then call OnDurable(token). An entry with index i replaces whatever the log held from i on.
+// Write these in order, sync, then call OnDurable(token). An entry with index i replaces whatever
+// the log held from i on.
 struct AppendBatch {
   DurabilityToken token;
   std::optional<HardState> hard_state;
@@ -73,13 +75,14 @@ struct AppendBatch {
 
 enum class ReadFailure {
   kNone,
-  kNoLeader,      // nobody to ask
-  kLeaderChanged, // asked a leader that no longer leads, or is unreachable; ask again
-  kNoQuorum,      // this node led, and could not confirm within an election timeout that it still does
-  kOverloaded,    // more forwarded reads than the leader keeps
+  kNoLeader,       // nobody to ask
+  kLeaderChanged,  // asked a leader that no longer leads, or is unreachable; ask again
+  kNoQuorum,  // this node led, and could not confirm within an election timeout that it still does
+  kOverloaded,  // more forwarded reads than the leader keeps
 };
 
-// Answers RequestRead(id): once applied >= index the state is as fresh as the moment of the request.
+// Answers RequestRead(id): once applied >= index the state is as fresh as the moment of the
+// request.
 struct ReadResult {
   std::uint64_t id = 0;
   ReadFailure failure = ReadFailure::kNone;
@@ -94,7 +97,8 @@ struct SoftState {
   friend bool operator==(const SoftState&, const SoftState&) = default;
 };
 
-// Entries that a follower needs and memory no longer holds: read them from the log, then call OnFetched().
+// Entries that a follower needs and memory no longer holds: read them from the log, then call
+// OnFetched().
 struct FetchRequest {
   NodeId to = kNoNode;
   Index first = 0;
@@ -102,20 +106,22 @@ struct FetchRequest {
   std::size_t max_bytes = 0;
 };
 
-// Everything to do now. Messages may be sent at once, before `append` is durable: what must wait, the core holds back.
+// Everything to do now. Messages may be sent at once, before `append` is durable: what must wait,
+// the core holds back.
 struct Ready {
   std::vector<Message> messages;
   std::optional<AppendBatch> append;
   std::vector<FetchRequest> fetches;
   std::vector<ReadResult> reads;
   std::optional<SoftState> soft;  // if it changed
-  Index apply_to = 0;  // committed and durable here: apply up to this (durable, or a crash would leave the state machine
-                       // ahead of its own log)
+  Index apply_to = 0;  // committed and durable here: apply up to this (durable, or a crash would
+                       // leave the state machine ahead of its own log)
 };
 
 enum class ProposeError { kNotLeader, kOverloaded, kTransferring };
 
-// How fresh this node's knowledge is (D6.3): everything committed anywhere by local time `at` has index <= `index`.
+// How fresh this node's knowledge is (D6.3): everything committed anywhere by local time `at` has
+// index <= `index`.
 struct Freshness {
   Index index = 0;
   Time at{0};
@@ -126,20 +132,24 @@ class Raft {
   // `seed` drives the election timeouts and nothing else.
   Raft(Options options, Self self, InitialState initial, Time now, std::uint64_t seed);
 
-  // --- Inputs. `now` never goes back. -------------------------------------------------------------------------------
+  // --- Inputs. `now` never goes back.
+  // -------------------------------------------------------------------------------
   void Step(Time now, Message message);
-  void Tick(Time now);         // call at or after NextDeadline(); early calls are harmless
+  void Tick(Time now);  // call at or after NextDeadline(); early calls are harmless
   Time NextDeadline() const;
 
   struct Proposed {
     Index first = 0;  // commands get consecutive indexes from here, all in `term`
     Term term = 0;
   };
-  // Appends the commands, or none of them. Committed once apply_to reaches the index while the log there has `term`.
+  // Appends the commands, or none of them. Committed once apply_to reaches the index while the log
+  // there has `term`.
   std::variant<Proposed, ProposeError> Propose(Time now, std::span<const Bytes> commands);
-  // Answered by exactly one ReadResult with this id. Ids are the caller's; one request may stand for many reads.
+  // Answered by exactly one ReadResult with this id. Ids are the caller's; one request may stand
+  // for many reads.
   void RequestRead(Time now, std::uint64_t id);
-  // Hands leadership to a voter once it has the whole log; gives up after an election timeout (thesis 3.10).
+  // Hands leadership to a voter once it has the whole log; gives up after an election timeout
+  // (thesis 3.10).
   void TransferLeadership(Time now, NodeId target);
 
   // The batch is on disk; so are all before it.
@@ -152,7 +162,8 @@ class Raft {
 
   Ready TakeReady(Time now);
 
-  // --- What the node knows. -----------------------------------------------------------------------------------------
+  // --- What the node knows.
+  // -----------------------------------------------------------------------------------------
   Role role() const;
   Term term() const { return hard_state_.term; }
   NodeId leader() const;
@@ -167,9 +178,11 @@ class Raft {
   const std::optional<Freshness>& freshness() const { return freshness_; }
   // The leader's view of each other member; empty on other roles.
   const std::map<NodeId, Progress>& progress() const;
-  // When this leader last confirmed with a quorum that it leads; nothing on other roles or before the first time.
+  // When this leader last confirmed with a quorum that it leads; nothing on other roles or before
+  // the first time.
   std::optional<Time> last_confirmed() const;
-  bool DiskStuck(Time now) const;  // a sync has been outstanding for longer than an election timeout
+  bool DiskStuck(
+      Time now) const;  // a sync has been outstanding for longer than an election timeout
   bool transferring() const;
 
  private:
@@ -193,7 +206,8 @@ class Raft {
   // A batch on its way to the disk.
   struct Outstanding {
     DurabilityToken token;
-    Index last = 0;  // the log's last index at issue, lowered if the tail is cut afterwards
+    HardState hard_state;  // durable once the batch is
+    Index last = 0;        // the log's last index at issue, lowered if the tail is cut afterwards
     Time issued{0};
   };
   // A read of this node that a leader elsewhere must answer.
@@ -205,9 +219,11 @@ class Raft {
   // raft.cc
   void Send(NodeId to, MessageBody body);
   void SendDurably(NodeId to, MessageBody body);  // once the current term and vote are on disk
-  void BecomeFollower(Time now, Term term, NodeId leader);
+  void BecomeFollower(Time now, Term term, NodeId leader,
+                      ReadFailure why = ReadFailure::kLeaderChanged);
   void SetHardState(HardState state);
   bool HardStateDurable() const { return durable_hard_state_ == hard_state_; }
+  void ReleaseHeld();
   void AppendToLog(Entry entry);
   void TruncateLog(Index from);
   void CommitTo(Index index);
@@ -216,10 +232,14 @@ class Raft {
   bool HandleTerm(Time now, const Message& message);  // false: the message is dealt with
   ClockReading Clock(Time now) const { return {now, self_.boot_id}; }
 
+  Leader* AsLeader() { return std::get_if<Leader>(&role_); }
+  const Leader* AsLeader() const { return std::get_if<Leader>(&role_); }
+
   // election.cc
   void ResetElectionTimer(Time now);
   bool HeardFromLeader(Time now) const;
   bool MayCampaign(Time now) const;
+  bool UpToDate(Position last) const;
   void Campaign(Time now, bool pre_vote, bool transfer);
   void CountVotes(Time now);
   void BecomeLeader(Time now);
@@ -227,20 +247,19 @@ class Raft {
   void Handle(Time now, NodeId from, const VoteReply& reply);
   void Handle(Time now, NodeId from, const TimeoutNow& request);
   void CheckQuorum(Time now);
+  void MaybeSendTimeoutNow();
 
   // leader.cc
   void TickLeader(Time now);
-  void SendHeartbeats(Time now);
-  void Replicate(Time now);
+  void SendHeartbeats();
   void SendAppends(Time now, NodeId id, Progress& peer);
-  void SendAppend(NodeId id, Progress& peer, std::vector<Entry> entries);
-  void RequestFetch(NodeId id, Progress& peer);
+  void SendAppend(Time now, NodeId id, Progress& peer, std::vector<Entry> entries);
+  void Refused(Progress& peer, const AppendReply& reply);
   void AdvanceCommit();
   void RecordMember(NodeId from, const Uuid& uuid);
-  void MaybeFinishTransfer(Time now);
+  Progress* Heard(Time now, NodeId from, std::uint64_t round, const ClockReading& clock);
   void Handle(Time now, NodeId from, const AppendReply& reply);
   void Handle(Time now, NodeId from, const HeartbeatReply& reply);
-  std::optional<Anchor> AnchorFor(Progress& peer);
 
   // follower.cc
   void Handle(Time now, NodeId from, Append& append);
@@ -251,12 +270,14 @@ class Raft {
   // reads.cc
   void Handle(Time now, NodeId from, const ReadIndexRequest& request);
   void Handle(Time now, NodeId from, const ReadIndexReply& reply);
+  void TakeUpRead(Leader& leader, WaitingRead read);
   void ForwardRead(Time now, std::uint64_t read);
+  void AnswerRead(const WaitingRead& read, ReadFailure failure);
   void FailReads(ReadFailure failure);
   void RetryForwardedReads(Time now);
   void StartRound(Time now);
-  void MaybeStartRound(Time now);
-  void ConfirmRounds(Time now);
+  bool RoundDue(Time now) const;
+  void ConfirmRounds();
   bool TermStartCommitted() const;
 
   const Options options_;
@@ -266,23 +287,25 @@ class Raft {
   HardState hard_state_;
   HardState durable_hard_state_;
   Log log_;
-  std::vector<std::pair<Index, Configuration>> configurations_;  // the last is in force; earlier ones if cut back
+  std::vector<std::pair<Index, Configuration>>
+      configurations_;  // the last is in force; earlier ones if cut back
   Index commit_ = 0;
   Index applied_ = 0;
   Index durable_ = 0;   // of this node's log
   Index verified_ = 0;  // equals the leader's log up to here, proven in this term
 
   std::variant<Follower, Candidate, Leader> role_;
-  Time leader_heard_;        // for stickiness: votes are withheld for one election timeout after it
+  Time leader_heard_{0};  // for stickiness: votes are withheld for one election timeout after it
   Time election_deadline_{0};
 
   std::uint64_t next_sequence_ = 1;
   std::deque<Outstanding> outstanding_;
-  std::vector<Entry> unwritten_;                       // appended since the last batch
+  std::vector<Entry> unwritten_;  // appended since the last batch
   bool hard_state_changed_ = false;
-  std::vector<std::pair<NodeId, MessageBody>> held_;   // replies that wait for term and vote to be durable
-  bool acknowledge_ = false;                           // an append ack is due
-  std::uint64_t round_seen_ = 0;                       // highest round of the leader's, this term
+  std::vector<std::pair<NodeId, MessageBody>>
+      held_;                      // replies that wait for term and vote to be durable
+  bool acknowledge_ = false;      // an append ack is due, once term and vote are durable
+  std::uint64_t round_seen_ = 0;  // highest round of the leader's, this term
 
   std::optional<Freshness> freshness_;
   std::uint64_t next_read_id_;

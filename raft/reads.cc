@@ -1,1 +1,139 @@
-// Being written.
+// Linearizable reads from any node: numbered ReadIndex rounds (thesis 6.4, D6.2), and the anchors
+// that they yield (D6.3).
+#include <algorithm>
+
+#include "raft/raft.h"
+
+namespace quorate::raft {
+
+bool Raft::TermStartCommitted() const {
+  return AsLeader() != nullptr && commit_ >= AsLeader()->term_start;
+}
+
+void Raft::RequestRead(Time now, std::uint64_t id) {
+  if (Leader* leader = AsLeader()) {
+    TakeUpRead(*leader, {kNoNode, id, 0});
+  } else {
+    ForwardRead(now, id);
+  }
+}
+
+void Raft::Handle(Time, NodeId from, const ReadIndexRequest& request) {
+  Leader* leader = AsLeader();
+  if (leader == nullptr || leader->rounds.waiting.size() >= options_.max_forwarded_reads) {
+    Send(from, ReadIndexReply{.id = request.id, .granted = false, .index = 0});
+  } else {
+    TakeUpRead(*leader, {from, request.id, 0});
+  }
+}
+
+void Raft::TakeUpRead(Leader& leader, WaitingRead read) {
+  if (Broken(options_.control, Control::kInFlightRoundAck) && !leader.rounds.in_flight.empty()) {
+    read.index = commit_;
+    leader.rounds.in_flight.back().reads.push_back(read);
+    return;
+  }
+  leader.rounds.waiting.push_back(read);
+}
+
+void Raft::ForwardRead(Time now, std::uint64_t read) {
+  if (leader() == kNoNode) {
+    ready_.reads.push_back({read, ReadFailure::kNoLeader, 0, false});
+    return;
+  }
+  const std::uint64_t id = next_read_id_++;
+  forwarded_[id] = {read, now};
+  Send(leader(), ReadIndexRequest{id});
+}
+
+// A request or its reply may be lost. Each attempt has its own id, so that a late answer to an old
+// one cannot stand for a read that began after it (etcd #20418).
+void Raft::RetryForwardedReads(Time now) {
+  std::vector<std::uint64_t> again;
+  std::erase_if(forwarded_, [&](const auto& item) {
+    const bool late = now - item.second.sent >= options_.read_retry;
+    if (late) again.push_back(item.second.read);
+    return late;
+  });
+  for (std::uint64_t read : again) ForwardRead(now, read);
+}
+
+void Raft::Handle(Time, NodeId from, const ReadIndexReply& reply) {
+  const auto it = forwarded_.find(reply.id);
+  if (it == forwarded_.end() || from != leader()) return;
+  const ForwardedRead forwarded = it->second;
+  forwarded_.erase(it);
+  if (!reply.granted) {
+    ready_.reads.push_back({forwarded.read, ReadFailure::kLeaderChanged, 0, true});
+    return;
+  }
+  // The answer is an anchor too: all that was committed when the request left is <= index (D6.3).
+  Adopt(Anchor{reply.index, {forwarded.sent, self_.boot_id}});
+  CommitTo(std::min(reply.index, verified_));
+  ready_.reads.push_back({forwarded.read, ReadFailure::kNone, reply.index, true});
+}
+
+// All reads that wait share the next round.
+bool Raft::RoundDue(Time now) const {
+  const Rounds& rounds = AsLeader()->rounds;
+  const bool may_serve = TermStartCommitted() || Broken(options_.control, Control::kReadBeforeNoop);
+  if (rounds.waiting.empty() || !may_serve) return false;
+  return rounds.in_flight.empty() ||
+         now - rounds.in_flight.back().started >= options_.round_spacing;
+}
+
+void Raft::StartRound(Time now) {
+  Leader* leader = AsLeader();
+  const bool own_term = log_.TermAt(commit_) == term();
+  const bool take_reads =
+      TermStartCommitted() || Broken(options_.control, Control::kReadBeforeNoop);
+  Round& round = leader->rounds.Start(now, commit_, own_term, take_reads);
+  for (const auto& [id, peer] : leader->peers) {
+    if (peer.clock) round.clocks[id] = *peer.clock;
+  }
+  leader->next_heartbeat = now + options_.heartbeat;
+  SendHeartbeats();
+  ConfirmRounds();  // a sole voter confirms at once
+}
+
+void Raft::ConfirmRounds() {
+  Leader* leader = AsLeader();
+  const std::uint64_t acknowledged = QuorumValue(configuration().voters, [&](NodeId id) {
+    if (id == self_.id) return leader->rounds.last_number;
+    const auto peer = leader->peers.find(id);
+    return peer == leader->peers.end() ? 0 : peer->second.round;
+  });
+  for (const Round& round : leader->rounds.Confirm(acknowledged)) {
+    for (const WaitingRead& read : round.reads) AnswerRead(read, ReadFailure::kNone);
+    if (!round.own_term)
+      continue;  // an older leader may have committed more than this one knows of
+    Adopt(Anchor{round.commit, {round.started, self_.boot_id}});
+    for (const auto& [id, clock] : round.clocks)
+      leader->peers[id].anchor = Anchor{round.commit, clock};
+  }
+}
+
+void Raft::AnswerRead(const WaitingRead& read, ReadFailure failure) {
+  if (read.from == kNoNode) {
+    ready_.reads.push_back({read.id, failure, read.index, false});
+  } else {
+    Send(read.from, ReadIndexReply{read.id, failure == ReadFailure::kNone, read.index});
+  }
+}
+
+void Raft::FailReads(ReadFailure failure) {
+  if (Leader* leader = AsLeader()) {
+    for (const WaitingRead& read : leader->rounds.waiting) AnswerRead(read, failure);
+    for (const Round& round : leader->rounds.in_flight) {
+      for (const WaitingRead& read : round.reads) AnswerRead(read, failure);
+    }
+    leader->rounds.waiting.clear();
+    leader->rounds.in_flight.clear();
+  }
+  for (const auto& [id, read] : forwarded_) {
+    ready_.reads.push_back({read.read, ReadFailure::kLeaderChanged, 0, true});
+  }
+  forwarded_.clear();
+}
+
+}  // namespace quorate::raft

@@ -12,13 +12,15 @@ using Index = std::uint64_t;   // 1 and up; 0 means "before the first entry"
 
 inline constexpr NodeId kNoNode = 0;
 
-// Time as the node itself measures it: microseconds of CLOCK_BOOTTIME, whose origin means nothing to other nodes.
-// The core never reads a clock; every input carries the time at which it was taken up.
+// Time as the node itself measures it: microseconds of CLOCK_BOOTTIME, whose origin means nothing
+// to other nodes. The core never reads a clock; every input carries the time at which it was taken
+// up.
 using Duration = std::chrono::microseconds;
 using Time = std::chrono::microseconds;
 
-// Names one data directory for ever: drawn at random when the directory is first made. A node that comes back under
-// its old id with an empty directory has another uuid, and so cannot vote away entries it has forgotten (D4).
+// Names one data directory for ever: drawn at random when the directory is first made. A node that
+// comes back under its old id with an empty directory has another uuid, and so cannot vote away
+// entries it has forgotten (D4).
 struct Uuid {
   std::uint64_t high = 0;
   std::uint64_t low = 0;

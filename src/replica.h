@@ -1,6 +1,7 @@
-// The replica driver: feeds the consensus core, and carries out what it asks for on the log, the state machine and the
-// network. The server runs it on threads and sockets; the simulator runs the same code on a virtual clock, network and
-// disk. Everything but the work handed to Host::Run happens on one thread, the loop.
+// The replica driver: feeds the consensus core, and carries out what it asks for on the log, the
+// state machine and the network. The server runs it on threads and sockets; the simulator runs the
+// same code on a virtual clock, network and disk. Everything but the work handed to Host::Run
+// happens on one thread, the loop.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +31,8 @@ enum class Lane {
 enum class WriteStatus {
   kApplied,
   kNotLeader,
-  kOverloaded,    // the backlog is full (raft::Options::max_backlog_bytes)
-  kSuperseded,    // another leader's entry took its place
+  kOverloaded,  // the backlog is full (raft::Options::max_backlog_bytes)
+  kSuperseded,  // another leader's entry took its place
   kShuttingDown,
 };
 
@@ -42,17 +43,18 @@ struct WriteResult {
 
 struct ReadGrant {
   raft::ReadFailure failure = raft::ReadFailure::kNone;
-  raft::Index index = 0;       // the state machine has applied at least this
-  bool via_leader = false;     // another node confirmed it
+  raft::Index index = 0;    // the state machine has applied at least this
+  bool via_leader = false;  // another node confirmed it
 };
 
-// What a replica needs from its surroundings. All calls come from the loop, and none may call back into the replica before
-// it returns.
+// What a replica needs from its surroundings. All calls come from the loop, and none may call back
+// into the replica before it returns.
 class Host {
  public:
   virtual ~Host() = default;
 
-  // CLOCK_BOOTTIME, read now: never a cached time (the process may have been stopped in between; D6.3).
+  // CLOCK_BOOTTIME, read now: never a cached time (the process may have been stopped in between;
+  // D6.3).
   virtual raft::Time Now() = 0;
   // Best effort; may be lost, delayed, duplicated, reordered.
   virtual void Send(raft::Message message) = 0;
@@ -60,7 +62,8 @@ class Host {
   virtual void Run(Lane lane, std::function<void()> work, std::function<void()> done) = 0;
   // Asks for one Pump() once what is ready now has been taken up: that is what makes batches.
   virtual void PumpSoon() = 0;
-  // The process must not go on: a write or sync failed, or this member was replaced. Logs and aborts in the server.
+  // The process must not go on: a write or sync failed, or this member was replaced. Logs and
+  // aborts in the server.
   virtual void Fatal(const std::string& why) = 0;
 
   virtual void OnWrite(std::uint64_t ticket, const WriteResult& result) = 0;
@@ -71,13 +74,13 @@ class Host {
 // Counters for metrics; the loop's own.
 struct ReplicaStats {
   std::uint64_t log_syncs = 0;
-  std::uint64_t log_sync_micros = 0;      // total, as seen by the loop
+  std::uint64_t log_sync_micros = 0;  // total, as seen by the loop
   std::uint64_t last_sync_micros = 0;
   std::uint64_t entries_appended = 0;
   std::uint64_t bytes_appended = 0;
   std::uint64_t apply_batches = 0;
   std::uint64_t entries_applied = 0;
-  std::uint64_t read_batches = 0;         // read-index requests to the core
+  std::uint64_t read_batches = 0;  // read-index requests to the core
   std::uint64_t reads = 0;
 };
 
@@ -89,27 +92,31 @@ struct ReplicaObserver {
 
 class Replica {
  public:
-  // `host`, and what it was opened with, must outlive the replica. Nothing runs before the first Pump().
+  // `host`, and what it was opened with, must outlive the replica. Nothing runs before the first
+  // Pump().
   Replica(const raft::Options& options, const raft::Self& self, storage::Log::Opened opened,
           std::unique_ptr<storage::StateMachine> state, Host& host, std::uint64_t seed);
   ~Replica();
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
 
-  // --- Inputs. Each asks the host for a Pump(). Tickets are the caller's, and come back exactly once. ----------------
+  // --- Inputs. Each asks the host for a Pump(). Tickets are the caller's, and come back exactly
+  // once. ----------------
   void Receive(raft::Message message);
   void OnUnreachable(raft::NodeId peer);
   void Tick();  // at or after NextDeadline()
   raft::Time NextDeadline() const { return core_.NextDeadline(); }
 
-  // The encoded command is what log, followers and state machine carry. Answered by Host::OnWrite, unless the process
-  // ends: an outcome that no one can know yet stays open, so give each ticket a deadline of your own.
+  // The encoded command is what log, followers and state machine carry. Answered by Host::OnWrite,
+  // unless the process ends: an outcome that no one can know yet stays open, so give each ticket a
+  // deadline of your own.
   void Write(Bytes command, std::uint64_t ticket);
-  // Linearizable: answered by Host::OnRead once the state machine holds everything committed before this call.
+  // Linearizable: answered by Host::OnRead once the state machine holds everything committed before
+  // this call.
   void StrongRead(std::uint64_t ticket);
   // A consistent prefix, never behind what this node served before, restarts included (D6.1).
   struct EventualGrant {
-    bool caught_up = false;      // false: refuse with NOT_CAUGHT_UP{have, want}
+    bool caught_up = false;  // false: refuse with NOT_CAUGHT_UP{have, want}
     raft::Index have = 0;
     raft::Index want = 0;
   };
@@ -119,14 +126,17 @@ class Replica {
 
   void Pump();
 
-  // Stops taking writes, lets the log and the state machine finish, marks a clean shutdown; then calls `done`, on the loop.
+  // Stops taking writes, lets the log and the state machine finish, marks a clean shutdown; then
+  // calls `done`, on the loop.
   void Shutdown(std::function<void()> done);
 
-  // --- What it knows. ------------------------------------------------------------------------------------------------
+  // --- What it knows.
+  // ------------------------------------------------------------------------------------------------
   const raft::Raft& core() const { return core_; }
   const storage::StateMachine& state() const { return *state_; }
-  // How long before `now` a state that has applied up to `applied` is complete: everything committed anywhere earlier than
-  // that is in it. Nothing if no such bound is known. `now` must have been read after the request arrived (D6.3).
+  // How long before `now` a state that has applied up to `applied` is complete: everything
+  // committed anywhere earlier than that is in it. Nothing if no such bound is known. `now` must
+  // have been read after the request arrived (D6.3).
   struct Age {
     raft::Duration bound{0};
     raft::Index fresh_index = 0;
@@ -175,9 +185,9 @@ class Replica {
   std::unique_ptr<storage::StateMachine> state_;
   raft::Raft core_;
 
-  std::vector<Proposal> proposals_;               // since the last Pump()
-  std::deque<PendingWrite> pending_writes_;       // in the log, not applied; ordered by term, then index
-  std::vector<std::uint64_t> queued_reads_;       // since the last Pump()
+  std::vector<Proposal> proposals_;          // since the last Pump()
+  std::deque<PendingWrite> pending_writes_;  // in the log, not applied; ordered by term, then index
+  std::vector<std::uint64_t> queued_reads_;  // since the last Pump()
   std::map<std::uint64_t, ReadBatch> read_batches_;  // by the id given to the core
   std::uint64_t next_read_batch_ = 1;
   std::multimap<raft::Index, WaitingForApply> waiting_for_apply_;
