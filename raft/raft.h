@@ -168,6 +168,7 @@ class Raft {
   Term term() const { return hard_state_.term; }
   NodeId leader() const;
   NodeId id() const { return self_.id; }
+  const Self& self() const { return self_; }
   const HardState& hard_state() const { return hard_state_; }
   const Log& log() const { return log_; }
   Index commit() const { return commit_; }

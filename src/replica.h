@@ -27,7 +27,7 @@ enum class Lane {
   kPrepare,  // make the next log segment ready
 };
 
-// How a write ended. Anything but kApplied and kUnknown is certain not to have been executed.
+// How a write ended. Anything but kApplied is certain not to have been executed.
 enum class WriteStatus {
   kApplied,
   kNotLeader,
@@ -157,9 +157,6 @@ class Replica {
     Bytes command;
     std::uint64_t ticket = 0;
   };
-  struct ReadBatch {
-    std::vector<std::uint64_t> tickets;
-  };
   struct WaitingForApply {
     ReadGrant grant;
     std::vector<std::uint64_t> tickets;
@@ -172,12 +169,11 @@ class Replica {
   void FinishRead(const raft::ReadResult& result);
   void StartLogWrite();
   void StartApply();
-  void OnLogWritten(const raft::DurabilityToken& token);
   void OnApplied(const std::vector<storage::Applied>& results);
   void CompleteWrites(const storage::Applied& applied);
   void NoteFreshness();
   void CheckMembership();
-  void PrepareSpareIfWanted(bool wanted);
+  void PrepareSpare();
   void MaybeFinishShutdown();
 
   Host& host_;
@@ -188,7 +184,8 @@ class Replica {
   std::vector<Proposal> proposals_;          // since the last Pump()
   std::deque<PendingWrite> pending_writes_;  // in the log, not applied; ordered by term, then index
   std::vector<std::uint64_t> queued_reads_;  // since the last Pump()
-  std::map<std::uint64_t, ReadBatch> read_batches_;  // by the id given to the core
+  std::map<std::uint64_t, std::vector<std::uint64_t>>
+      read_batches_;  // tickets, by the id given to the core
   std::uint64_t next_read_batch_ = 1;
   std::multimap<raft::Index, WaitingForApply> waiting_for_apply_;
 

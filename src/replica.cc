@@ -1,0 +1,353 @@
+#include "src/replica.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "raft/assert.h"
+
+namespace quorate::server {
+namespace {
+
+// One write to the state machine: bounds how long the applier holds memory, and how stale a status
+// can be.
+constexpr std::size_t kApplyBytes = 1 << 20;
+// Anchors whose index is not applied yet; older ones are dropped, which only makes the stated age
+// larger.
+constexpr std::size_t kMaxAnchors = 256;
+// The local clock's rate error, in parts per thousand (D3: rho = 1e-3).
+constexpr std::int64_t kClockErrorPerMille = 1;
+
+raft::InitialState ToInitialState(storage::LogRecovery& recovery, raft::Index applied) {
+  return {.hard_state = recovery.hard_state,
+          .log = std::move(recovery.contents),
+          .base_configuration = std::move(recovery.base_configuration),
+          .configurations = std::move(recovery.configurations),
+          .applied = applied};
+}
+
+WriteStatus ToStatus(raft::ProposeError error) {
+  switch (error) {
+    case raft::ProposeError::kNotLeader:
+    case raft::ProposeError::kTransferring:
+      return WriteStatus::kNotLeader;
+    case raft::ProposeError::kOverloaded:
+      return WriteStatus::kOverloaded;
+  }
+  std::abort();
+}
+
+}  // namespace
+
+Replica::Replica(const raft::Options& options, const raft::Self& self, storage::Log::Opened opened,
+                 std::unique_ptr<storage::StateMachine> state, Host& host, std::uint64_t seed)
+    : host_(host),
+      log_(std::move(opened.log)),
+      state_(std::move(state)),
+      core_(options, self, ToInitialState(opened.recovery, state_->applied().index), host.Now(),
+            seed),
+      applied_(core_.applied()),
+      last_at_start_(core_.log().last()) {}
+
+Replica::~Replica() = default;
+
+void Replica::Receive(raft::Message message) {
+  core_.Step(host_.Now(), std::move(message));
+  host_.PumpSoon();
+}
+
+void Replica::OnUnreachable(raft::NodeId peer) {
+  core_.OnUnreachable(peer);
+  host_.PumpSoon();
+}
+
+void Replica::Tick() {
+  core_.Tick(host_.Now());
+  host_.PumpSoon();
+}
+
+void Replica::Write(Bytes command, std::uint64_t ticket) {
+  proposals_.push_back({std::move(command), ticket});
+  host_.PumpSoon();
+}
+
+void Replica::StrongRead(std::uint64_t ticket) {
+  queued_reads_.push_back(ticket);
+  host_.PumpSoon();
+}
+
+Replica::EventualGrant Replica::EventualRead() {
+  // Before the restart this node may have served anything up to its last entry, and RocksDB may
+  // have fallen back to an earlier flush: serve again once either its old log or what the cluster
+  // had committed meanwhile is applied (D6.1).
+  const auto& fresh = core_.freshness();
+  if (!caught_up_) caught_up_ = applied_ >= last_at_start_ || (fresh && applied_ >= fresh->index);
+  const raft::Index want = fresh ? std::min(fresh->index, last_at_start_) : last_at_start_;
+  return {caught_up_, applied_, want};
+}
+
+void Replica::TransferLeadership(raft::NodeId target) {
+  core_.TransferLeadership(host_.Now(), target);
+  host_.PumpSoon();
+}
+
+// One pass: everything taken up since the last one becomes one proposal, one read request, one
+// Ready.
+void Replica::Pump() {
+  const raft::Time now = host_.Now();
+  ProposeQueued(now);
+  RequestQueuedReads(now);
+  CarryOut(core_.TakeReady(now));
+  NoteFreshness();
+  StartLogWrite();
+  StartApply();
+  MaybeFinishShutdown();
+}
+
+void Replica::ProposeQueued(raft::Time now) {
+  if (proposals_.empty()) return;
+  std::vector<Proposal> proposals = std::exchange(proposals_, {});
+  std::vector<Bytes> commands;
+  commands.reserve(proposals.size());
+  for (Proposal& proposal : proposals) commands.push_back(std::move(proposal.command));
+  WriteStatus refused = WriteStatus::kShuttingDown;
+  if (!shutting_down_) {
+    const auto result = core_.Propose(now, commands);
+    if (const auto* proposed = std::get_if<raft::Raft::Proposed>(&result)) {
+      raft::Index index = proposed->first;
+      for (const Proposal& proposal : proposals) {
+        pending_writes_.push_back({index++, proposed->term, proposal.ticket});
+      }
+      return;
+    }
+    refused = ToStatus(std::get<raft::ProposeError>(result));
+  }
+  for (const Proposal& proposal : proposals) host_.OnWrite(proposal.ticket, {refused, {}});
+}
+
+void Replica::RequestQueuedReads(raft::Time now) {
+  if (queued_reads_.empty()) return;
+  ++stats_.read_batches;
+  stats_.reads += queued_reads_.size();
+  const std::uint64_t id = next_read_batch_++;
+  read_batches_[id] = std::exchange(queued_reads_, {});
+  core_.RequestRead(now, id);
+}
+
+void Replica::CarryOut(raft::Ready ready) {
+  for (raft::Message& message : ready.messages) host_.Send(std::move(message));
+  if (ready.append) {
+    for (const raft::Entry& entry : ready.append->entries) queued_log_bytes_ += entry.ByteSize();
+    log_queue_.push_back(std::move(*ready.append));
+  }
+  for (const raft::FetchRequest& fetch : ready.fetches) Fetch(fetch);
+  for (const raft::ReadResult& read : ready.reads) FinishRead(read);
+  apply_to_ = std::max(apply_to_, ready.apply_to);
+  if (ready.soft) host_.OnSoftState(*ready.soft);
+  CheckMembership();
+}
+
+// Entries that memory no longer holds come from the log, off the loop: heartbeats never wait for a
+// disk.
+void Replica::Fetch(const raft::FetchRequest& request) {
+  auto entries = std::make_shared<std::vector<raft::Entry>>();
+  host_.Run(
+      Lane::kRead,
+      [this, request, entries] {
+        auto read = log_->Read(request.first, request.last, request.max_bytes);
+        if (read) *entries = std::move(*read);
+      },
+      [this, request, entries] {
+        core_.OnFetched(host_.Now(), request.to, std::move(*entries));
+        host_.PumpSoon();
+      });
+}
+
+void Replica::FinishRead(const raft::ReadResult& result) {
+  const auto batch = read_batches_.find(result.id);
+  QUORATE_ASSERT(batch != read_batches_.end(), "every read is answered once");
+  const ReadGrant grant{result.failure, result.index, result.via_leader};
+  if (result.failure != raft::ReadFailure::kNone || applied_ >= result.index) {
+    for (std::uint64_t ticket : batch->second) host_.OnRead(ticket, grant);
+  } else {
+    waiting_for_apply_.emplace(result.index, WaitingForApply{grant, std::move(batch->second)});
+  }
+  read_batches_.erase(batch);
+}
+
+// Group commit without timers: while one sync runs, everything queued becomes the next batch (D4).
+void Replica::StartLogWrite() {
+  if (log_busy_ || log_queue_.empty()) return;
+  struct Job {
+    std::vector<raft::AppendBatch> batches;
+    storage::Status status;
+    bool wants_spare = false;
+    raft::Time started{0};
+    std::size_t entries = 0;
+    std::size_t bytes = 0;
+  };
+  auto job = std::make_shared<Job>();
+  job->batches = std::exchange(log_queue_, {});
+  job->started = host_.Now();
+  job->bytes = std::exchange(queued_log_bytes_, 0);
+  for (const raft::AppendBatch& batch : job->batches) job->entries += batch.entries.size();
+  log_busy_ = true;
+  host_.Run(
+      Lane::kLog,
+      [this, job] {
+        job->status = log_->Append(job->batches);
+        job->wants_spare = log_->WantsSpare();
+      },
+      [this, job] {
+        log_busy_ = false;
+        // Final for the process: after a failed sync the page cache lies (fsyncgate), so nothing
+        // may be retried.
+        if (!job->status)
+          return host_.Fatal("the log could not be written: " + job->status.error().message);
+        const raft::Duration took = host_.Now() - job->started;
+        ++stats_.log_syncs;
+        stats_.last_sync_micros = static_cast<std::uint64_t>(took.count());
+        stats_.log_sync_micros += stats_.last_sync_micros;
+        stats_.entries_appended += job->entries;
+        stats_.bytes_appended += job->bytes;
+        if (observer_.on_log_sync) observer_.on_log_sync(took, job->entries, job->bytes);
+        core_.OnDurable(host_.Now(), job->batches.back().token);
+        if (job->wants_spare) PrepareSpare();
+        host_.PumpSoon();
+      });
+}
+
+void Replica::PrepareSpare() {
+  if (preparing_) return;
+  preparing_ = true;
+  // A failure here is no harm yet: Append() prepares the segment itself when it needs one, and then
+  // the error counts.
+  host_.Run(
+      Lane::kPrepare, [this] { static_cast<void>(log_->PrepareSpare()); },
+      [this] {
+        preparing_ = false;
+        MaybeFinishShutdown();
+      });
+}
+
+void Replica::StartApply() {
+  if (apply_busy_ || applied_ >= apply_to_) return;
+  struct Job {
+    std::vector<raft::Entry> entries;
+    storage::Result<std::vector<storage::Applied>> results;
+    raft::Time started{0};
+  };
+  auto job = std::make_shared<Job>();
+  job->started = host_.Now();
+  const raft::Index first = applied_ + 1;
+  const raft::Index last = apply_to_;
+  job->entries = core_.log().Slice(first, last, kApplyBytes);
+  apply_busy_ = true;
+  host_.Run(
+      Lane::kApply,
+      [this, job, first, last] {
+        if (job->entries.empty()) {
+          auto read = log_->Read(first, last, kApplyBytes);
+          if (!read) {
+            job->results = tl::make_unexpected(read.error());
+            return;
+          }
+          job->entries = std::move(*read);
+        }
+        job->results = state_->Apply(job->entries);
+      },
+      [this, job] {
+        apply_busy_ = false;
+        if (!job->results)
+          return host_.Fatal("entries could not be applied: " + job->results.error().message);
+        ++stats_.apply_batches;
+        stats_.entries_applied += job->entries.size();
+        if (observer_.on_apply) observer_.on_apply(host_.Now() - job->started, job->entries.size());
+        OnApplied(*job->results);
+        host_.PumpSoon();
+      });
+}
+
+void Replica::OnApplied(const std::vector<storage::Applied>& results) {
+  for (const storage::Applied& applied : results) {
+    QUORATE_ASSERT(applied.index == applied_ + 1, "entries are applied in order, each once");
+    applied_ = applied.index;
+    CompleteWrites(applied);
+  }
+  core_.OnApplied(applied_);
+  const auto end = waiting_for_apply_.upper_bound(applied_);
+  for (auto it = waiting_for_apply_.begin(); it != end; ++it) {
+    for (std::uint64_t ticket : it->second.tickets) host_.OnRead(ticket, it->second.grant);
+  }
+  waiting_for_apply_.erase(waiting_for_apply_.begin(), end);
+}
+
+// An entry's fate is decided by what is committed at its index: itself, or another leader's entry.
+// Losing leadership decides nothing (RedisRaft #23: NOLEADER for an entry that committed). Terms
+// never go back along the log, so an applied entry of a later term also ends every older write at
+// or after its index.
+void Replica::CompleteWrites(const storage::Applied& applied) {
+  while (!pending_writes_.empty()) {
+    const PendingWrite write = pending_writes_.front();
+    const bool superseded = write.term < applied.term;
+    if (!superseded && write.index != applied.index) return;
+    pending_writes_.pop_front();
+    if (superseded) {
+      host_.OnWrite(write.ticket, {WriteStatus::kSuperseded, {}});
+    } else {
+      host_.OnWrite(write.ticket, {WriteStatus::kApplied, applied});
+    }
+  }
+}
+
+void Replica::NoteFreshness() {
+  const auto& fresh = core_.freshness();
+  if (fresh && (anchors_.empty() || fresh->at > anchors_.back().at)) anchors_.push_back(*fresh);
+  while (anchors_.size() > 1 && anchors_[1].index <= applied_) anchors_.pop_front();
+  // Keep the front, which is in use, and the newest ones.
+  if (anchors_.size() > kMaxAnchors) anchors_.erase(anchors_.begin() + 1);
+}
+
+std::optional<Replica::Age> Replica::AgeOf(raft::Index applied, raft::Time now) const {
+  for (auto anchor = anchors_.rbegin(); anchor != anchors_.rend(); ++anchor) {
+    if (anchor->index > applied) continue;
+    const std::int64_t elapsed = (now - anchor->at).count();
+    const std::int64_t error = (elapsed * kClockErrorPerMille + 999) / 1000;  // ages round up
+    return Age{raft::Duration(elapsed + error), anchor->index};
+  }
+  return std::nullopt;
+}
+
+// The log says who a member is. A directory that is not the one on record has forgotten votes and
+// entries, and must never take part again under this id.
+void Replica::CheckMembership() {
+  const raft::Member* self = core_.configuration().Find(core_.id());
+  if (self == nullptr || self->uuid.empty() || self->uuid == core_.self().uuid) return;
+  host_.Fatal(
+      "member " + std::to_string(core_.id()) +
+      " is on record with another data directory: this one was made later, and has forgotten what "
+      "the old one "
+      "promised. Restore the old directory, or remove the member and add it under a new id");
+}
+
+void Replica::Shutdown(std::function<void()> done) {
+  shutting_down_ = true;
+  shutdown_done_ = std::move(done);
+  host_.PumpSoon();
+}
+
+void Replica::MaybeFinishShutdown() {
+  const bool busy = log_busy_ || apply_busy_ || preparing_ || !log_queue_.empty();
+  if (!shutdown_done_ || busy) return;
+  log_busy_ = true;  // the log takes nothing after its clean-shutdown mark
+  apply_busy_ = true;
+  host_.Run(
+      Lane::kApply, [this] { static_cast<void>(state_->Flush()); },
+      [this] {
+        host_.Run(
+            Lane::kLog, [this] { static_cast<void>(log_->Close()); },
+            [done = std::exchange(shutdown_done_, nullptr)] { done(); });
+      });
+}
+
+}  // namespace quorate::server
