@@ -7,9 +7,12 @@
 
 namespace quorate::raft {
 
+Duration Raft::RandomBelow(Duration limit) {
+  return Duration(random_() % static_cast<std::uint64_t>(limit.count()));
+}
+
 void Raft::ResetElectionTimer(Time now) {
-  const auto spread = static_cast<std::uint64_t>(options_.election.count());
-  election_deadline_ = now + options_.election + Duration(random_() % spread);
+  election_deadline_ = now + options_.election + RandomBelow(options_.election);
 }
 
 bool Raft::HeardFromLeader(Time now) const {
@@ -58,7 +61,11 @@ void Raft::CountVotes(Time now) {
   });
   if (result == VoteResult::kPending) return;
   if (result == VoteResult::kLost) {
-    role_ = Follower{};  // the election timer runs on
+    // A split vote: PreVote has shown that a quorum sees no leader, so the next attempt need not
+    // wait a whole timeout.
+    if (!candidate->pre_vote)
+      election_deadline_ = std::min(election_deadline_, now + RandomBelow(options_.election));
+    role_ = Follower{};
   } else if (candidate->pre_vote) {
     Campaign(now, /*pre_vote=*/false, /*transfer=*/false);
   } else {

@@ -237,6 +237,7 @@ class Raft {
   const Leader* AsLeader() const { return std::get_if<Leader>(&role_); }
 
   // election.cc
+  Duration RandomBelow(Duration limit);
   void ResetElectionTimer(Time now);
   bool HeardFromLeader(Time now) const;
   bool MayCampaign(Time now) const;
