@@ -1,0 +1,54 @@
+// What the records of a log, read in order, add up to.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "raft/configuration.h"
+#include "raft/log.h"
+#include "raft/types.h"
+#include "storage/entry_index.h"
+#include "storage/segment.h"
+
+namespace quorate::storage {
+
+// Holds terms, configurations and the sparse index, never the entries: memory does not grow with
+// the log.
+class Replay {
+ public:
+  // `first` is the header of the first segment there is.
+  explicit Replay(const SegmentHeader& first);
+
+  // False: written by a newer version, for which guessing would be wrong.
+  static bool Understands(const Record& record);
+  // What is wrong with the record, if anything. Its checksum is right, so that it was written this
+  // way.
+  std::optional<std::string> Apply(const Record& record, Place place);
+
+  const raft::HardState& hard_state() const { return hard_state_; }
+  const raft::LogContents& contents() const { return contents_; }
+  const std::vector<std::pair<raft::Index, raft::Configuration>>& configurations() const {
+    return configurations_;
+  }
+  const EntryIndex& index() const { return index_; }
+  bool clean() const { return clean_; }           // the last record is the clean-shutdown mark
+  Place synced_to() const { return synced_to_; }  // the furthest that any record claims
+
+ private:
+  raft::Position Last() const;
+  std::optional<std::string> ApplyHeader(const Record& record);
+  std::optional<std::string> ApplyHardState(const Record& record);
+  std::optional<std::string> ApplyEntry(const Record& record, Place place);
+  void Truncate(raft::Index from);
+
+  EntryIndex index_;
+  raft::HardState hard_state_;
+  raft::LogContents contents_;
+  std::vector<std::pair<raft::Index, raft::Configuration>> configurations_;
+  bool clean_ = false;
+  Place synced_to_;
+};
+
+}  // namespace quorate::storage
