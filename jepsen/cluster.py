@@ -1,0 +1,226 @@
+"""Supervises a throw-away cluster of real `quorated` processes: free ports, a temporary directory, nothing left behind.
+
+    with Cluster(size=3) as cluster:
+        cluster.wait_ready()
+        cluster.leader().kill()
+
+Nodes die with this process, however it ends (PR_SET_PDEATHSIG). That signal is tied to the thread that started the node,
+so start nodes from the main thread only.
+"""
+
+import ctypes
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BIN = pathlib.Path(os.environ.get("QUORATE_BIN", ROOT / "build" / "release" / "bin"))
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class ClusterError(Exception):
+    """The cluster did not do what a step needs; the message says which node and shows its log."""
+
+
+def free_ports(count):
+    """Ports that were free a moment ago. Held together while choosing, so that they differ."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]
+    finally:
+        for one in held:
+            one.close()
+
+
+def die_with_parent():
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def wait_until(condition, timeout, what, interval=0.02):
+    """Returns the first true value of condition(); raises ClusterError naming `what` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise ClusterError(f"after {timeout:g} s: {what() if callable(what) else what}")
+        time.sleep(interval)
+
+
+class Node:
+    def __init__(self, node_id, directory, ports, members, flags):
+        self.id = node_id
+        self.client_port, self.peer_port, self.http_port = ports
+        self.data_dir = directory / f"node{node_id}"
+        self.log_path = directory / f"node{node_id}.log"
+        self.members = members
+        self.flags = list(flags)
+        self.process = None
+
+    @property
+    def address(self):
+        return ("127.0.0.1", self.client_port)
+
+    @property
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def command(self, *extra):
+        return [str(BIN / "quorated"), "--id", str(self.id), "--cluster", self.members,
+                "--data-dir", str(self.data_dir), "--client-addr", f"127.0.0.1:{self.client_port}",
+                "--http-addr", f"127.0.0.1:{self.http_port}", *self.flags, *extra]
+
+    def start(self, bootstrap=False):
+        assert not self.running, f"node {self.id} runs already"
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self.command(*(["--bootstrap"] if bootstrap else [])), stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
+
+    def signal(self, number):
+        if self.running:
+            self.process.send_signal(number)
+
+    def kill(self):
+        """SIGKILL, and waits for the end, so that the ports and the LOCK are free afterwards."""
+        self.signal(signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait()
+
+    def pause(self):
+        self.signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.signal(signal.SIGCONT)
+
+    def terminate(self, timeout=15):
+        """SIGTERM; returns the exit code. Raises ClusterError if the node is still there after `timeout` seconds."""
+        self.signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise ClusterError(f"node {self.id} did not stop within {timeout} s of SIGTERM\n{self.log_tail()}") from None
+
+    def http(self, path, timeout=2, method="GET"):
+        """(status code, body text); (0, reason) if there is no answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout)
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            return 0, str(error)
+        finally:
+            connection.close()
+
+    def status(self):
+        """The object of /status, or None."""
+        code, body = self.http("/status", timeout=1)
+        return json.loads(body) if code == 200 else None
+
+    def ready(self):
+        return self.http("/readyz", timeout=1)[0] == 200
+
+    def log_text(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def log_tail(self, lines=15):
+        return "\n".join(f"  node {self.id} | {line}" for line in self.log_text().splitlines()[-lines:])
+
+    def usage(self):
+        """(CPU seconds so far, resident bytes)."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu, int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Cluster:
+    """`flags` go to every node. With keep=True the directory stays, for looking at."""
+
+    def __init__(self, size=3, flags=(), keep=False, directory=None):
+        self.keep = keep
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="quorate-", dir=directory))
+        ports = free_ports(3 * size)
+        peers = [ports[3 * i + 1] for i in range(size)]
+        members = ",".join(f"{i + 1}=127.0.0.1:{port}" for i, port in enumerate(peers))
+        self.nodes = {i + 1: Node(i + 1, self.directory, ports[3 * i:3 * i + 3], members, flags) for i in range(size)}
+
+    def __enter__(self):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        try:
+            for node in self.nodes.values():
+                node.start(bootstrap=True)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def __iter__(self):
+        return iter(self.nodes.values())
+
+    def __getitem__(self, node_id):
+        return self.nodes[node_id]
+
+    def stop(self):
+        for node in self:
+            node.kill()
+        if self.keep:
+            print(f"kept: {self.directory}", file=sys.stderr)
+        else:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def running(self):
+        return [node for node in self if node.running]
+
+    def check_alive(self):
+        """No node may end unless it was told to."""
+        for node in self:
+            if node.process is not None and node.process.poll() not in (None, -signal.SIGKILL, 0):
+                raise ClusterError(f"node {node.id} ended with code {node.process.poll()}\n{node.log_tail()}")
+
+    def leader_id(self):
+        """The leader that a majority names in the highest term seen, or None."""
+        states = [state for state in (node.status() for node in self.running()) if state]
+        if not states:
+            return None
+        term = max(state["term"] for state in states)
+        named = [state["leader"] for state in states if state["term"] == term and state["leader"]]
+        return named[0] if len(named) > len(self.nodes) // 2 else None
+
+    def leader(self, timeout=15):
+        """The leading node, once a majority agrees on one."""
+        return self.nodes[wait_until(self.leader_id, timeout, lambda: "no leader\n" + self.logs())]
+
+    def wait_ready(self, timeout=30):
+        for node in self:
+            def state(node=node):
+                self.check_alive()
+                return node.ready()
+            wait_until(state, timeout, lambda node=node: f"node {node.id} is not ready: {node.http('/readyz')}\n" + self.logs())
+
+    def logs(self):
+        return "\n".join(node.log_tail() for node in self)
+
+    def endpoints(self, *ids):
+        return ",".join(f"127.0.0.1:{self.nodes[i].client_port}" for i in (ids or self.nodes))
+
+    def quorate(self, *arguments, stdin=b"", timeout=30, ids=(), env=None):
+        """Runs the command line against this cluster; (exit code, stdout, stderr) with the outputs as bytes."""
+        done = subprocess.run([str(BIN / "quorate"), "--endpoints", self.endpoints(*ids), *map(str, arguments)],
+                              input=stdin, capture_output=True, timeout=timeout, env=env, check=False)
+        return done.returncode, done.stdout, done.stderr

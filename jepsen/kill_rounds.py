@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""Rounds of kill -9 under load: no acknowledged write may be lost, no strong read may be wrong, and strong reads must be
+back soon after the leader's death.
+
+Each round kills a random node, the leader, or all nodes at once, and starts them again. At the end every acknowledged write
+is read back with a strong read through each node. Exit code 0: all held. 1: violations, listed. With --control the run
+spoils something on purpose, and exits 0 only if the checks report it:
+
+  lose-write      deletes one acknowledged key behind the checker's back before reading back
+  stale-read      sets one recorded read back to a value from before the last acknowledged one
+  slow-failover   stops the surviving nodes for longer than the limit when the leader is killed
+"""
+
+import argparse
+import itertools
+import json
+import random
+import sys
+import time
+
+import checks
+from cluster import Cluster, ClusterError, wait_until
+from wire import Connection, delete_command
+from workload import Load
+
+KINDS = ("leader", "any", "all")
+CONTROLS = ("lose-write", "stale-read", "slow-failover")
+BATCH = 200
+
+
+def parse_arguments(arguments):
+    parser = argparse.ArgumentParser(prog="./run jepsen kill_rounds", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--kinds", default=",".join(KINDS), help="in turn; default %(default)s")
+    parser.add_argument("--writers", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=1.5, help="of load before each kill and while a node is down")
+    parser.add_argument("--limit", type=float, default=2.0, help="seconds until strong reads are back; default %(default)s")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--control", choices=CONTROLS)
+    parser.add_argument("--keep", action="store_true", help="keep data and logs")
+    parser.add_argument("--json", action="store_true", help="one object on stdout instead of text")
+    options = parser.parse_args(arguments)
+    options.kinds = options.kinds.split(",")
+    if unknown := set(options.kinds) - set(KINDS):
+        parser.error(f"--kinds takes {','.join(KINDS)}, not {','.join(unknown)}")
+    return options
+
+
+class Run:
+    def __init__(self, options, cluster, load):
+        self.options, self.cluster, self.load = options, cluster, load
+        self.random = random.Random(options.seed)
+        self.failovers = []  # seconds from a leader's death to the next strong read
+
+    def victims(self, kind):
+        if kind == "all":
+            return list(self.cluster)
+        leader = self.cluster.leader()
+        return [leader if kind == "leader" else self.random.choice(list(self.cluster))]
+
+    def round(self, kind):
+        time.sleep(self.options.seconds)
+        victims = self.victims(kind)
+        killed = time.monotonic()
+        for node in victims:
+            node.kill()
+        if self.options.control == "slow-failover":
+            self.hold_survivors()
+        taken = None
+        if kind == "leader":
+            taken = wait_until(lambda: self.load.first_read_after(killed), 30, "no strong read since the leader died\n"
+                               + self.cluster.logs()) - killed
+            self.failovers.append(taken)
+        time.sleep(self.options.seconds)
+        for node in victims:
+            node.start()
+        self.cluster.wait_ready()
+        return [node.id for node in victims], taken
+
+    def hold_survivors(self):
+        for node in self.cluster.running():
+            node.pause()
+        time.sleep(self.options.limit + 0.5)
+        for node in self.cluster.running():
+            node.resume()
+
+
+def read_all(node, keys):
+    """key -> value (None if absent), strongly through `node`."""
+    observed = {}
+    with Connection(node.address, timeout=30) as connection:
+        for at in range(0, len(keys), BATCH):
+            batch = keys[at:at + BATCH]
+            for key, reply in zip(batch, connection.get_many(batch, "strong", deadline_ms=20000)):
+                if not reply.ok:
+                    raise ClusterError(f"reading back {key!r} through node {node.id}: {reply.code.name}: {reply.message}")
+                observed[key] = reply.value if reply.found else None
+    return observed
+
+
+def final_registers(load):
+    """key -> the range its value must lie in, once every write has ended."""
+    ranges = {}
+    for write in load.register_writes:
+        low, high = ranges.get(write.key, (0, 0))
+        ranges[write.key] = (write.value if write.outcome == "ok" else low,
+                             write.value if write.outcome != "no" else high)
+    return ranges
+
+
+def check_read_back(cluster, load):
+    violations, acknowledged, registers = [], load.acknowledged, final_registers(load)
+    for node in cluster:
+        observed = read_all(node, [*acknowledged, *registers])
+        violations += checks.read_back(acknowledged, observed, node.id)
+        for key, (low, high) in registers.items():
+            value = int(observed[key] or 0)
+            if not low <= value <= high:
+                violations.append(f"{key.decode()} reads {value} through node {node.id}, not {low}..{high}")
+    return violations
+
+
+def spoil(control, cluster, load):
+    if control == "lose-write":
+        with Connection(cluster.leader().address) as connection:
+            reply = connection.write(delete_command(next(iter(load.acknowledged))))
+            assert reply.ok and reply.found, reply
+    if control == "stale-read":
+        read = max(load.reads, key=lambda read: read.value)
+        read.value = 0
+
+
+def execute(options, say):
+    with Cluster(options.nodes, keep=options.keep) as cluster:
+        cluster.wait_ready()
+        with Load(cluster, options.writers, options.seed) as load:
+            run = Run(options, cluster, load)
+            for number, kind in zip(range(1, options.rounds + 1), itertools.cycle(options.kinds)):
+                victims, taken = run.round(kind)
+                back = f", strong reads back after {taken:.2f} s" if taken is not None else ""
+                say(f"round {number}: kill -9 of {kind} {victims}{back}; {len(load.acknowledged)} keys so far")
+        spoil(options.control, cluster, load)
+        cluster.wait_ready()
+        violations = (checks.failovers(run.failovers, options.limit)
+                      + checks.strong_reads(load.register_writes, load.reads) + check_read_back(cluster, load))
+        cluster.check_alive()
+    writes = load.register_writes
+    return {"seed": options.seed, "rounds": options.rounds, "control": options.control,
+            "acknowledged": len(load.acknowledged) + sum(write.outcome == "ok" for write in writes),
+            "unknown": sum(writer.unknown for writer in load.writers),
+            "not_executed": sum(writer.refused for writer in load.writers),
+            "strong_reads": len(load.reads), "strong_reads_refused": sum(reader.refused for reader in load.readers),
+            "failover_seconds": [round(taken, 3) for taken in run.failovers], "violations": violations}
+
+
+def main(arguments):
+    options = parse_arguments(arguments)
+    result = execute(options, (lambda _: None) if options.json else print)
+    caught = bool(result["violations"])
+    if options.json:
+        print(json.dumps(result))
+    else:
+        for name, value in result.items():
+            if name != "violations":
+                print(f"  {name.replace('_', ' ')}: {value}")
+        for violation in result["violations"][:20]:
+            print(f"  VIOLATION {violation}")
+        print(f"{len(result['violations'])} violations" + (f" (control {options.control})" if options.control else ""))
+    return int(caught != bool(options.control))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except ClusterError as error:
+        sys.exit(f"kill_rounds: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,63 @@
+"""A few rounds of kill -9 under load (jepsen/kill_rounds.py), and the controls that its checks must report."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+import kill_rounds
+from cluster import ROOT
+
+
+def execute(*arguments):
+    return kill_rounds.execute(kill_rounds.parse_arguments([*arguments, "--seconds", "0.7"]), print)
+
+
+class KillRounds(unittest.TestCase):
+    def test_no_acknowledged_write_lost_and_no_wrong_read(self):
+        result = execute("--rounds", "6", "--limit", "5")  # other tests share the machine: patience, not a promise
+        print({name: value for name, value in result.items() if name != "violations"})
+        self.assertEqual(result["violations"], [])
+        self.assertGreater(result["acknowledged"], 200)
+        self.assertGreater(result["strong_reads"], 100)
+        self.assertEqual(len(result["failover_seconds"]), 2)
+
+    def test_control_lost_write_is_reported(self):
+        result = execute("--rounds", "1", "--limit", "5", "--control", "lose-write")
+        self.assertEqual({text.split(" of ")[0] for text in result["violations"]}, {"acknowledged write"})
+        self.assertEqual(len(result["violations"]), 3, "through each node")
+
+    def test_control_stale_read_is_reported(self):
+        result = execute("--rounds", "1", "--limit", "5", "--control", "stale-read")
+        self.assertTrue(result["violations"] and all("strong read of" in text for text in result["violations"]))
+
+    def test_control_slow_failover_is_reported(self):
+        result = execute("--rounds", "1", "--kinds", "leader", "--limit", "2", "--control", "slow-failover")
+        self.assertTrue(any("after the leader's death" in text for text in result["violations"]), result)
+
+
+class Supervisor(unittest.TestCase):
+    def test_nothing_is_left_running_when_the_harness_is_killed(self):
+        harness = subprocess.Popen([sys.executable, ROOT / "jepsen" / "kill_rounds.py", "--rounds", "50"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(3)
+        nodes = children(harness.pid)
+        self.assertEqual(len(nodes), 3)
+        harness.send_signal(signal.SIGKILL)
+        harness.wait()
+        time.sleep(0.5)
+        self.assertEqual([pid for pid in nodes if os.path.exists(f"/proc/{pid}")], [])
+
+
+def children(pid):
+    out = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as listing:
+            out += map(int, listing.read().split())
+    return out
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
