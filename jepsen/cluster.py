@@ -48,6 +48,13 @@ def die_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def process_usage(pid):
+    """(CPU seconds so far, resident bytes) of a process."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return cpu, int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def wait_until(condition, timeout, what, interval=0.02):
     """Returns the first true value of condition(); raises ClusterError naming `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
@@ -140,10 +147,7 @@ class Node:
         return "\n".join(f"  node {self.id} | {line}" for line in self.log_text().splitlines()[-lines:])
 
     def usage(self):
-        """(CPU seconds so far, resident bytes)."""
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        return cpu, int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+        return process_usage(self.process.pid)
 
 
 class Cluster:
