@@ -17,7 +17,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 
-from cluster import BIN, ROOT, Cluster, ClusterError, die_with_parent, free_ports, process_usage, wait_until
+from cluster import BIN, DIE_WITH_PARENT, ROOT, Cluster, ClusterError, free_ports, process_usage, wait_until
 
 
 @dataclass
@@ -73,8 +73,7 @@ def progress(text):
 def run_json(command):
     """The last JSON object that the command prints, and the CPU seconds it used itself."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
-                          preexec_fn=die_with_parent)
+    done = subprocess.run(DIE_WITH_PARENT + [str(word) for word in command], capture_output=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if not done.stdout.strip():
         raise ClusterError(f"{' '.join(map(str, command))} ended with code {done.returncode}:\n{done.stderr.decode()}")
@@ -173,10 +172,10 @@ class Etcd:
             client, peer = (f"http://127.0.0.1:{port}" for port in self.ports[2 * i:2 * i + 2])
             with open(self.directory / f"n{i}.log", "wb") as log:
                 self.processes.append(subprocess.Popen(
-                    ["etcd", "--name", f"n{i}", "--data-dir", self.directory / f"n{i}", "--listen-client-urls", client,
+                    [*DIE_WITH_PARENT, "etcd", "--name", f"n{i}", "--data-dir", self.directory / f"n{i}", "--listen-client-urls", client,
                      "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
                      "--initial-cluster", members, "--initial-cluster-state", "new", "--quota-backend-bytes", str(8 << 30),
-                     "--log-level", "error"], stdout=log, stderr=log, preexec_fn=die_with_parent))
+                     "--log-level", "error"], stdout=log, stderr=log))
         return self
 
     def __exit__(self, *_):

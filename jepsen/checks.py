@@ -79,8 +79,12 @@ def _monotonic(reads):
 
 def read_back(acknowledged, observed, node):
     """Both map key -> value. Every acknowledged write must be there as it was written."""
-    return [f"acknowledged write of {key.decode()} reads {observed.get(key)!r} through node {node}, not {value!r}"
+    return [f"acknowledged write of {key.decode()} reads {_short(observed.get(key))} through node {node}, not {_short(value)}"
             for key, value in acknowledged.items() if observed.get(key) != value]
+
+
+def _short(value):
+    return repr(value) if value is None or len(value) <= 20 else f"{value[:20]!r}... ({len(value)} bytes)"
 
 
 def failovers(seconds, limit):

@@ -4,11 +4,10 @@
         cluster.wait_ready()
         cluster.leader().kill()
 
-Nodes die with this process, however it ends (PR_SET_PDEATHSIG). That signal is tied to the thread that started the node,
-so start nodes from the main thread only.
+Nodes die with this process, however it ends. The kernel ties that to the thread that started the node, so start nodes from
+the main thread only.
 """
 
-import ctypes
 import http.client
 import json
 import os
@@ -23,8 +22,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = pathlib.Path(os.environ.get("QUORATE_BIN", ROOT / "build" / "release" / "bin"))
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None, use_errno=True)
+DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"]
 
 
 class ClusterError(Exception):
@@ -42,10 +40,6 @@ def free_ports(count):
     finally:
         for one in held:
             one.close()
-
-
-def die_with_parent():
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def process_usage(pid):
@@ -93,8 +87,8 @@ class Node:
     def start(self, bootstrap=False):
         assert not self.running, f"node {self.id} runs already"
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command(*(["--bootstrap"] if bootstrap else [])), stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
+            command = DIE_WITH_PARENT + self.command(*(["--bootstrap"] if bootstrap else []))
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def signal(self, number):
         if self.running:

@@ -30,6 +30,9 @@ class Client(threading.Thread):
         finally:
             self.disconnect()
 
+    def step(self):
+        raise NotImplementedError
+
     def stop(self):
         self.stopping.set()
         self.join(timeout=10)
