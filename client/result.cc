@@ -1,0 +1,106 @@
+#include "quorate/result.h"
+
+#include "quorate/types.h"
+
+namespace quorate {
+
+std::string_view ToString(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kNotLeader:
+      return "NOT_LEADER";
+    case ErrorCode::kNoLeader:
+      return "NO_LEADER";
+    case ErrorCode::kOverloaded:
+      return "OVERLOADED";
+    case ErrorCode::kShuttingDown:
+      return "SHUTTING_DOWN";
+    case ErrorCode::kSuperseded:
+      return "SUPERSEDED";
+    case ErrorCode::kNoQuorum:
+      return "NO_QUORUM";
+    case ErrorCode::kNotCaughtUp:
+      return "NOT_CAUGHT_UP";
+    case ErrorCode::kStale:
+      return "STALE";
+    case ErrorCode::kLeaderChanged:
+      return "LEADER_CHANGED";
+    case ErrorCode::kFutureToken:
+      return "FUTURE_TOKEN";
+    case ErrorCode::kDiverged:
+      return "DIVERGED";
+    case ErrorCode::kClockJump:
+      return "CLOCK_JUMP";
+    case ErrorCode::kDeadline:
+      return "DEADLINE";
+    case ErrorCode::kCompareFailed:
+      return "COMPARE_FAILED";
+    case ErrorCode::kInvalid:
+      return "INVALID";
+    case ErrorCode::kTooLarge:
+      return "TOO_LARGE";
+    case ErrorCode::kProtocol:
+      return "PROTOCOL";
+    case ErrorCode::kWrongCluster:
+      return "WRONG_CLUSTER";
+    case ErrorCode::kUnsupported:
+      return "UNSUPPORTED";
+    case ErrorCode::kCursorExpired:
+      return "CURSOR_EXPIRED";
+    case ErrorCode::kTooMany:
+      return "TOO_MANY";
+    case ErrorCode::kInternal:
+      return "INTERNAL";
+    case ErrorCode::kCannotConnect:
+      return "CANNOT_CONNECT";
+    case ErrorCode::kConnectionLost:
+      return "CONNECTION_LOST";
+    case ErrorCode::kClosed:
+      return "CLOSED";
+    case ErrorCode::kUnknownNode:
+      return "UNKNOWN_NODE";
+  }
+  return "UNKNOWN_CODE";
+}
+
+std::string_view ToString(ErrorClass error_class) {
+  switch (error_class) {
+    case ErrorClass::kNotExecuted:
+      return "not_executed";
+    case ErrorClass::kUnknown:
+      return "unknown";
+    case ErrorClass::kFinal:
+      return "final";
+  }
+  return "unknown";
+}
+
+std::string_view ToString(Basis basis) {
+  switch (basis) {
+    case Basis::kNone:
+      return "none";
+    case Basis::kReadIndex:
+      return "read_index";
+    case Basis::kLease:
+      return "lease";
+    case Basis::kAnchor:
+      return "anchor";
+    case Basis::kCommit:
+      return "commit";
+  }
+  return "none";
+}
+
+Range Range::Prefix(std::string_view prefix) {
+  Range range{.first = std::string(prefix), .last = std::string(prefix)};
+  // The least key above all that start with the prefix: drop trailing 0xff, then add one to the
+  // last byte.
+  while (!range.last.empty() && static_cast<unsigned char>(range.last.back()) == 0xff) {
+    range.last.pop_back();
+  }
+  if (!range.last.empty()) {
+    range.last.back() = static_cast<char>(static_cast<unsigned char>(range.last.back()) + 1);
+  }
+  return range;
+}
+
+}  // namespace quorate
