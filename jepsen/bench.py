@@ -167,15 +167,16 @@ class Etcd:
         self.processes = []
 
     def __enter__(self):
-        members = ",".join(f"n{i}=http://127.0.0.1:{self.ports[2 * i + 1]}" for i in range(3))
+        urls = [f"http://127.0.0.1:{port}" for port in self.ports]
+        members = ",".join(f"n{i}={urls[2 * i + 1]}" for i in range(3))
         for i in range(3):
-            client, peer = (f"http://127.0.0.1:{port}" for port in self.ports[2 * i:2 * i + 2])
+            client, peer = urls[2 * i:2 * i + 2]
+            flags = {"name": f"n{i}", "data-dir": self.directory / f"n{i}", "listen-client-urls": client,
+                     "advertise-client-urls": client, "listen-peer-urls": peer, "initial-advertise-peer-urls": peer,
+                     "initial-cluster": members, "quota-backend-bytes": 8 << 30, "log-level": "error"}
             with open(self.directory / f"n{i}.log", "wb") as log:
-                self.processes.append(subprocess.Popen(
-                    [*DIE_WITH_PARENT, "etcd", "--name", f"n{i}", "--data-dir", self.directory / f"n{i}", "--listen-client-urls", client,
-                     "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-                     "--initial-cluster", members, "--initial-cluster-state", "new", "--quota-backend-bytes", str(8 << 30),
-                     "--log-level", "error"], stdout=log, stderr=log))
+                self.processes.append(subprocess.Popen([*DIE_WITH_PARENT, "etcd", *(f"--{k}={v}" for k, v in flags.items())],
+                                                       stdout=log, stderr=log))
         return self
 
     def __exit__(self, *_):

@@ -63,11 +63,16 @@ class Run:
     def round(self, kind):
         time.sleep(self.options.seconds)
         victims = self.victims(kind)
+        held = [node for node in self.cluster if node not in victims] if self.options.control == "slow-failover" else []
+        for node in held:
+            node.pause()
         killed = time.monotonic()
         for node in victims:
             node.kill()
-        if self.options.control == "slow-failover":
-            self.hold_survivors()
+        if held:
+            time.sleep(self.options.limit + 0.5)
+            for node in held:
+                node.resume()
         taken = None
         if kind == "leader":
             taken = wait_until(lambda: self.load.first_read_after(killed), 30, "no strong read since the leader died\n"
@@ -78,13 +83,6 @@ class Run:
             node.start()
         self.cluster.wait_ready()
         return [node.id for node in victims], taken
-
-    def hold_survivors(self):
-        for node in self.cluster.running():
-            node.pause()
-        time.sleep(self.options.limit + 0.5)
-        for node in self.cluster.running():
-            node.resume()
 
 
 def read_all(node, keys):

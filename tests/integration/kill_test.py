@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import tempfile
 import unittest
 
 import kill_rounds
-from cluster import ROOT
+from cluster import ROOT, wait_until
 
 
 def execute(*arguments):
@@ -40,15 +40,15 @@ class KillRounds(unittest.TestCase):
 
 class Supervisor(unittest.TestCase):
     def test_nothing_is_left_running_when_the_harness_is_killed(self):
+        directory = tempfile.TemporaryDirectory()  # a killed harness cannot remove its own
+        self.addCleanup(directory.cleanup)
         harness = subprocess.Popen([sys.executable, ROOT / "jepsen" / "kill_rounds.py", "--rounds", "50"],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(3)
-        nodes = children(harness.pid)
-        self.assertEqual(len(nodes), 3)
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": directory.name})
+        self.addCleanup(harness.kill)
+        nodes = wait_until(lambda: len(children(harness.pid)) == 3 and children(harness.pid), 20, "the harness starts no nodes")
         harness.send_signal(signal.SIGKILL)
         harness.wait()
-        time.sleep(0.5)
-        self.assertEqual([pid for pid in nodes if os.path.exists(f"/proc/{pid}")], [])
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in nodes), 5, f"still running: {nodes}")
 
 
 def children(pid):
