@@ -43,7 +43,8 @@ class Supervisor(unittest.TestCase):
         directory = tempfile.TemporaryDirectory()  # a killed harness cannot remove its own
         self.addCleanup(directory.cleanup)
         harness = subprocess.Popen([sys.executable, ROOT / "jepsen" / "kill_rounds.py", "--rounds", "50"],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": directory.name})
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   env={**os.environ, "TMPDIR": directory.name})
         self.addCleanup(harness.kill)
         nodes = wait_until(lambda: len(children(harness.pid)) == 3 and children(harness.pid), 20, "the harness starts no nodes")
         harness.send_signal(signal.SIGKILL)
