@@ -113,7 +113,7 @@ void MemoryFileSystem::PowerCutLosingAll() {
     node->dirty.clear();
   }
   locked_.clear();
-  remaining_ = kNever;
+  Kill();
 }
 
 void MemoryFileSystem::Settle() {

@@ -32,8 +32,11 @@ class MemoryFileSystem final : public FileSystem {
   void PowerCut(std::mt19937_64& random);
   // The power goes, and nothing survives that was not synced.
   void PowerCutLosingAll();
-  // The process is killed: the page cache stays. Ends FailAfter().
-  void Kill() { remaining_ = kNever; }
+  // The process is killed: the page cache stays. Ends FailAfter() and FailNextSync(), as the others do.
+  void Kill() {
+    remaining_ = kNever;
+    fail_next_sync_ = false;
+  }
 
   std::uint64_t operations() const { return operations_; }
   // What the page cache holds, to be damaged at will; and what the disk holds.

@@ -1,0 +1,356 @@
+// Every byte of a small log damaged, one at a time: exactly what D4 demands. What to expect is
+// worked out here from the documented layout, never by asking the code under test.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "storage/log.h"
+#include "tests/unit/memory_file_system.h"
+#include "tests/unit/storage_log_model.h"
+
+namespace quorate::storage {
+namespace {
+
+constexpr char kDirectory[] = "/log";
+constexpr LogOptions kSmall{64 << 10};
+
+std::string SegmentPath(int sequence) {
+  return std::string(kDirectory) + "/0000000" + std::to_string(sequence) + ".log";
+}
+
+std::size_t Padded(std::size_t bytes) {
+  return (bytes + 7) / 8 * 8;
+}
+std::size_t HeaderBytes() {
+  return Padded(24 + 56 + ThreeNodes().Encode().size());
+}
+std::size_t EntryBytes(const raft::Entry& entry) {
+  return Padded(24 + 21 + entry.data.size());
+}
+constexpr std::size_t kHardStateBytes = 40;
+constexpr std::size_t kCleanBytes = 24;
+
+// One record of the log, and what the log holds once it is read.
+struct Piece {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::size_t synced_to = 0;  // the end of the append before
+  LogModel after;
+};
+
+// A log of one segment: its records by the layout, and the bytes.
+struct SmallLog {
+  MemoryFileSystem files;
+  std::vector<Piece> pieces;
+  std::string bytes;
+  std::size_t end = 0;
+
+  void Build(const std::vector<raft::AppendBatch>& batches, bool clean) {
+    ASSERT_TRUE(files.CreateDirectory(kDirectory));
+    ASSERT_TRUE(Log::Create(files, kDirectory, kSmall, ThreeNodes()));
+    auto opened = Log::Open(files, kDirectory, kSmall);
+    ASSERT_TRUE(opened) << opened.error().message;
+    LogModel model;
+    Add(HeaderBytes(), 0, model);
+    for (const raft::AppendBatch& batch : batches) {
+      ASSERT_TRUE(opened->log->Append({&batch, 1}));
+      const std::size_t synced_to = end;
+      if (batch.hard_state) {
+        model.Apply(*batch.hard_state);
+        Add(kHardStateBytes, synced_to, model);
+      }
+      for (const raft::Entry& entry : batch.entries) {
+        model.Apply(entry);
+        Add(EntryBytes(entry), synced_to, model);
+      }
+    }
+    if (clean) {
+      ASSERT_TRUE(opened->log->Close());
+      Add(kCleanBytes, end, model);
+    }
+    bytes = files.Written(SegmentPath(1));
+    ASSERT_EQ(bytes.find_last_not_of('\0') / 8, (end - 1) / 8)
+        << "the layout is not what this test thinks";
+  }
+
+  void Add(std::size_t size, std::size_t synced_to, const LogModel& model) {
+    pieces.push_back({end, end + size, synced_to, model});
+    end += size;
+  }
+};
+
+std::vector<raft::AppendBatch> Batches() {
+  return {
+      MakeBatch(raft::HardState{1, 2},
+                {MakeEntry(1, 1, "", raft::EntryKind::kNoop), MakeEntry(2, 1, "abc")}),
+      MakeBatch({}, {MakeEntry(3, 1, std::string(30, 'x')), MakeEntry(4, 1, "d")}),
+      MakeBatch(raft::HardState{3, 3}, {}),
+      MakeBatch(
+          {}, {MakeEntry(3, 3, "C"), MakeEntry(4, 3, std::string(17, '\0')), MakeEntry(5, 3, "E")}),
+  };
+}
+
+// Opens the log whose records are intact but for those from `bad` to `bad_end`, and checks the
+// outcome.
+void ExpectOutcome(SmallLog& log, std::size_t bad, std::size_t bad_end, const std::string& what) {
+  SCOPED_TRACE(what);
+  bool corrupt = bad == 0;  // the header was durable before the segment had its name
+  std::size_t valid_behind = 0;
+  for (std::size_t i = bad_end; i < log.pieces.size(); ++i) {
+    corrupt = corrupt || log.pieces[i].synced_to > log.pieces[bad].begin;
+    ++valid_behind;
+  }
+  auto opened = Log::Open(log.files, kDirectory, kSmall);
+  ASSERT_EQ(!opened.has_value(), corrupt) << (opened ? "opened" : opened.error().message);
+  if (corrupt) {
+    EXPECT_EQ(opened.error().code, ErrorCode::kCorrupt);
+    EXPECT_NE(opened.error().message.find("offset " + std::to_string(log.pieces[bad].begin)),
+              std::string::npos);
+    return;
+  }
+  EXPECT_EQ(ModelOf(*opened), log.pieces[bad - 1].after);
+  EXPECT_EQ(opened->recovery.contents.terms, log.pieces[bad - 1].after.Terms());
+  EXPECT_EQ(opened->recovery.cut_records, valid_behind);
+  EXPECT_FALSE(opened->recovery.clean_shutdown);
+  // What is reported is on the disk, and behind it nothing.
+  const std::string& durable = log.files.Durable(SegmentPath(1));
+  const std::size_t end = log.pieces[bad].begin;
+  EXPECT_EQ(durable.substr(0, end), log.bytes.substr(0, end));
+  EXPECT_EQ(durable.find_first_not_of('\0', end), std::string::npos);
+  EXPECT_EQ(durable.size(), log.bytes.size());
+}
+
+// The number of records at the front that are as they were.
+std::size_t FirstChanged(const SmallLog& log, const std::string& bytes) {
+  for (std::size_t i = 0; i < log.pieces.size(); ++i) {
+    const Piece& piece = log.pieces[i];
+    const std::size_t size = piece.end - piece.begin;
+    if (log.bytes.compare(piece.begin, size, bytes, piece.begin, size) != 0) return i;
+  }
+  return log.pieces.size();
+}
+
+void FlipEveryBit(bool clean) {
+  SmallLog log;
+  log.Build(Batches(), clean);
+  for (std::size_t bad = 0; bad < log.pieces.size(); ++bad) {
+    for (std::size_t at = log.pieces[bad].begin; at < log.pieces[bad].end; ++at) {
+      for (int bit = 0; bit < 8; ++bit) {
+        std::string damaged = log.bytes;
+        damaged[at] = static_cast<char>(damaged[at] ^ (1 << bit));
+        log.files.Written(SegmentPath(1)) = damaged;
+        log.files.Settle();
+        ExpectOutcome(log, bad, bad + 1,
+                      "byte " + std::to_string(at) + " bit " + std::to_string(bit));
+        if (testing::Test::HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(StorageLogDamageTest, AFlippedBitAnywhere) {
+  FlipEveryBit(false);
+}
+
+// After a clean mark nothing before it counts as torn: the mark proves that all of it was durable.
+TEST(StorageLogDamageTest, AFlippedBitAnywhereBeforeACleanMark) {
+  FlipEveryBit(true);
+}
+
+TEST(StorageLogDamageTest, ABitFlippedBehindTheEndIsCut) {
+  SmallLog log;
+  log.Build(Batches(), false);
+  for (std::size_t at = log.end; at < log.end + 200; ++at) {
+    log.files.Written(SegmentPath(1)) = log.bytes;
+    log.files.Written(SegmentPath(1))[at] ^= 1;
+    log.files.Settle();
+    auto opened = Log::Open(log.files, kDirectory, kSmall);
+    ASSERT_TRUE(opened) << opened.error().message;
+    EXPECT_EQ(ModelOf(*opened), log.pieces.back().after);
+    EXPECT_EQ(opened->recovery.cut_bytes, at + 1 - log.end);
+    EXPECT_EQ(log.files.Durable(SegmentPath(1)), log.bytes);
+  }
+}
+
+// The rest never reached the disk: the first record that is not whole, and all behind it, are a
+// torn tail. Nothing says that they were durable.
+TEST(StorageLogDamageTest, EveryLengthOfWhatWasWritten) {
+  SmallLog log;
+  log.Build(Batches(), true);
+  for (std::size_t length = log.pieces[0].end; length < log.end; ++length) {
+    std::string damaged = log.bytes;
+    std::fill(damaged.begin() + static_cast<std::ptrdiff_t>(length), damaged.end(), '\0');
+    log.files.Written(SegmentPath(1)) = damaged;
+    log.files.Settle();
+    // The first record that is not what it was: the bytes it lost may have been zeros anyway.
+    const std::size_t bad = FirstChanged(log, damaged);
+    if (bad == log.pieces.size()) continue;
+    ExpectOutcome(log, bad, log.pieces.size(), "length " + std::to_string(length));
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+// A segment has its full length before it has its name, so that no crash makes a shorter one.
+TEST(StorageLogDamageTest, EveryTruncationOfTheFileIsDamage) {
+  SmallLog log;
+  log.Build(Batches(), false);
+  for (std::size_t length = 0; length < log.bytes.size();
+       length += length < log.end + 64 ? 1 : 1021) {
+    log.files.Written(SegmentPath(1)) = log.bytes.substr(0, length);
+    log.files.Settle();
+    const auto opened = Log::Open(log.files, kDirectory, kSmall);
+    ASSERT_FALSE(opened) << length;
+    EXPECT_EQ(opened.error().code, ErrorCode::kCorrupt);
+  }
+}
+
+// Damage is only reported: the next start, or a person, must find the bytes as they are.
+TEST(StorageLogDamageTest, ReportingDamageChangesNothing) {
+  SmallLog log;
+  log.Build(Batches(), true);
+  std::string damaged = log.bytes;
+  damaged[log.pieces[2].begin + 5] ^= 4;
+  log.files.Written(SegmentPath(1)) = damaged;
+  ASSERT_FALSE(Log::Open(log.files, kDirectory, kSmall));
+  EXPECT_EQ(log.files.Written(SegmentPath(1)), damaged);
+}
+
+// Several records damaged at once, the sectors of one append in any mixture of old and new.
+TEST(StorageLogDamageTest, TornSectorsOfTheLastAppendAreCut) {
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 300; ++round) {
+    SmallLog log;
+    std::vector<raft::AppendBatch> batches = Batches();
+    std::vector<raft::Entry> last;
+    for (raft::Index i = 6; i < 30; ++i)
+      last.push_back(MakeEntry(i, 3, std::string(random() % 400, 'z')));
+    batches.push_back(MakeBatch(raft::HardState{4, 1}, last));
+    log.Build(batches, false);
+    const std::size_t durable = log.pieces.back().synced_to;
+    std::string torn = log.bytes;
+    for (std::size_t at = durable; at < log.end; ++at) {
+      const std::size_t sector_end = std::min((at / 512 + 1) * 512, log.end);
+      if (random() % 3 == 0)
+        std::fill(torn.begin() + static_cast<std::ptrdiff_t>(at),
+                  torn.begin() + static_cast<std::ptrdiff_t>(sector_end), '\0');
+      at = sector_end - 1;
+    }
+    log.files.Written(SegmentPath(1)) = torn;
+    log.files.Settle();
+    const std::size_t whole = FirstChanged(log, torn);
+    auto opened = Log::Open(log.files, kDirectory, kSmall);
+    ASSERT_TRUE(opened) << opened.error().message;
+    ASSERT_EQ(ModelOf(*opened), log.pieces[whole - 1].after);
+    // A shorter append over the cut leaves nothing of the old one to be found later.
+    const auto batch = MakeBatch({}, {MakeEntry(ModelOf(*opened).entries.size() + 1, 5, "new")});
+    ASSERT_TRUE(opened->log->Append({&batch, 1}));
+    LogModel expected = log.pieces[whole - 1].after;
+    expected.Apply(batch);
+    opened = Log::Open(log.files, kDirectory, kSmall);
+    ASSERT_TRUE(opened) << opened.error().message;
+    ASSERT_EQ(ModelOf(*opened), expected);
+    EXPECT_EQ(opened->recovery.cut_bytes, 0);
+  }
+}
+
+// ---- Several segments ----
+
+class StorageLogSegmentsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(files_.CreateDirectory(kDirectory));
+    ASSERT_TRUE(Log::Create(files_, kDirectory, kSmall, ThreeNodes()));
+    auto opened = Log::Open(files_, kDirectory, kSmall);
+    ASSERT_TRUE(opened);
+    for (raft::Index i = 1; i <= 5; ++i) {
+      const auto batch =
+          MakeBatch({}, {MakeEntry(i, 1, std::string(40 << 10, static_cast<char>('a' + i)))});
+      ASSERT_TRUE(opened->log->Append({&batch, 1}));
+      model_.Apply(batch);
+    }
+    ASSERT_EQ(opened->log->stats().segments, 5);
+    files_.Settle();
+  }
+
+  void ExpectCorrupt(const std::string& where) {
+    const auto opened = Log::Open(files_, kDirectory, kSmall);
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code, ErrorCode::kCorrupt);
+    EXPECT_NE(opened.error().message.find(where), std::string::npos) << opened.error().message;
+  }
+
+  MemoryFileSystem files_;
+  LogModel model_;
+};
+
+TEST_F(StorageLogSegmentsTest, ALaterSegmentProvesThatAnEarlierOneWasWhole) {
+  // The last record of its segment: within the segment alone it would look torn.
+  files_.Written(SegmentPath(4))[HeaderBytes() + 100] ^= 1;
+  ExpectCorrupt("00000004.log");
+}
+
+TEST_F(StorageLogSegmentsTest, WhatLiesBehindTheEndOfAFullSegmentIsNotRead) {
+  const std::size_t end = HeaderBytes() + EntryBytes(model_.entries[0]);
+  files_.Written(SegmentPath(3)).replace(end, 100, 100, 'x');
+  auto opened = Log::Open(files_, kDirectory, kSmall);
+  ASSERT_TRUE(opened) << opened.error().message;
+  EXPECT_EQ(ModelOf(*opened), model_);
+}
+
+TEST_F(StorageLogSegmentsTest, AMissingMiddleSegmentIsDamage) {
+  ASSERT_TRUE(files_.Remove(SegmentPath(3)));
+  ExpectCorrupt("00000004.log");
+}
+
+TEST_F(StorageLogSegmentsTest, MissingFirstSegmentsAreDamage) {
+  ASSERT_TRUE(files_.Remove(SegmentPath(1)));
+  ExpectCorrupt("00000002.log");
+  ASSERT_TRUE(files_.Remove(SegmentPath(2)));
+  ExpectCorrupt("00000003.log");
+}
+
+TEST_F(StorageLogSegmentsTest, EveryDamagedHeaderIsReported) {
+  for (int sequence = 1; sequence <= 5; ++sequence) {
+    for (std::size_t at = 0; at < HeaderBytes(); ++at) {
+      std::string& bytes = files_.Written(SegmentPath(sequence));
+      bytes[at] ^= 0x10;
+      ExpectCorrupt(SegmentPath(sequence));
+      bytes[at] ^= 0x10;
+    }
+  }
+}
+
+TEST_F(StorageLogSegmentsTest, ASegmentUnderAnotherNameIsDamage) {
+  files_.Written(SegmentPath(4)) = files_.Written(SegmentPath(3));
+  ExpectCorrupt("00000004.log");
+}
+
+TEST_F(StorageLogSegmentsTest, AnInterruptedPreparationIsRemoved) {
+  ASSERT_TRUE(files_.Open(std::string(kDirectory) + "/prepared.tmp", OpenMode::kCreate));
+  auto opened = Log::Open(files_, kDirectory, kSmall);
+  ASSERT_TRUE(opened) << opened.error().message;
+  EXPECT_EQ(ModelOf(*opened), model_);
+  EXPECT_EQ(files_.List(kDirectory)->size(), 5);
+}
+
+// Disk blocks of an older segment may show through where nothing was written yet: their records are
+// valid, but for another segment.
+TEST_F(StorageLogSegmentsTest, BytesOfARecycledSegmentNeverValidate) {
+  const std::size_t end = HeaderBytes() + EntryBytes(model_.entries[0]);
+  const std::string& old = files_.Written(SegmentPath(2));
+  std::string& last = files_.Written(SegmentPath(5));
+  // An entry, the header, or the middle of a value right where the next record is expected.
+  for (const std::size_t from : {HeaderBytes(), std::size_t{0}, std::size_t{4096}}) {
+    std::string mixed = last.substr(0, end) + old.substr(from);
+    mixed.resize(64 << 10);
+    last = mixed;
+    files_.Settle();
+    auto opened = Log::Open(files_, kDirectory, kSmall);
+    ASSERT_TRUE(opened) << opened.error().message;
+    EXPECT_EQ(ModelOf(*opened), model_);
+    EXPECT_EQ(opened->recovery.cut_records, 0);
+  }
+}
+
+}  // namespace
+}  // namespace quorate::storage
