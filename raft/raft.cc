@@ -276,7 +276,7 @@ Ready Raft::TakeReady(Time now) {
     if (RoundDue(now)) StartRound(now);
     for (auto& [id, peer] : leader->peers) SendAppends(now, id, peer);
     MaybeSendTimeoutNow();
-  } else if (acknowledge_ && HardStateDurable() && leader() != kNoNode) {
+  } else if (acknowledge_ && HardStateDurable() && this->leader() != kNoNode) {
     Acknowledge(now);
   }
   Ready ready = std::exchange(ready_, {});
