@@ -53,7 +53,12 @@ void Raft::Campaign(Time now, bool pre_vote, bool transfer) {
 void Raft::CountVotes(Time now) {
   auto* candidate = std::get_if<Candidate>(&role_);
   if (candidate == nullptr) return;
-  if (!candidate->pre_vote && HardStateDurable()) candidate->votes[self_.id] = true;
+  if (!candidate->pre_vote) {
+    // Not before its own vote is on disk, even if the others' suffice: a leader that forgets its
+    // term in a crash could be elected in it again, and write other entries under the same term.
+    if (!HardStateDurable()) return;
+    candidate->votes[self_.id] = true;
+  }
   const VoteResult result = TallyVotes(configuration().voters, [candidate](NodeId id) {
     const auto vote = candidate->votes.find(id);
     if (vote == candidate->votes.end()) return 0;
