@@ -1,0 +1,205 @@
+#include "tests/sim/clients.h"
+
+#include <utility>
+
+#include "client/proto/wire.pb.h"
+#include "raft/assert.h"
+
+namespace quorate::sim {
+namespace {
+
+constexpr SimTime kReadRetry{100'000};
+// Field 1000 of wire::Command, fixed64.
+constexpr std::string_view kOperationTag = "\xc1\x3e";
+
+Result ToResult(storage::Outcome outcome) {
+  switch (outcome) {
+    case storage::Outcome::kDone:
+      return Result::kDone;
+    case storage::Outcome::kNotFound:
+      return Result::kNotFound;
+    case storage::Outcome::kCompareFailed:
+      return Result::kCompareFailed;
+    case storage::Outcome::kRejected:
+      break;
+  }
+  Violate("commands-are-understood", "a client's command was rejected by the state machine");
+}
+
+}  // namespace
+
+Bytes EncodeCommand(const Operation& operation) {
+  wire::Command command;
+  switch (operation.kind) {
+    case OperationKind::kPut:
+      command.mutable_put()->set_key(operation.key);
+      command.mutable_put()->set_value(operation.value);
+      break;
+    case OperationKind::kDelete:
+      command.mutable_delete_()->set_key(operation.key);
+      break;
+    case OperationKind::kCompareAndSet: {
+      wire::CompareAndSet& set = *command.mutable_compare_and_set();
+      set.set_key(operation.key);
+      set.set_value(operation.value);
+      if (operation.expect_index) set.set_mod_index(*operation.expect_index);
+      if (operation.expect_value) set.set_expected_value(*operation.expect_value);
+      break;
+    }
+    case OperationKind::kStrongRead:
+    case OperationKind::kEventualRead:
+      return {};
+  }
+  std::string encoded = command.SerializeAsString();
+  encoded += kOperationTag;
+  for (int i = 0; i < 8; ++i) encoded.push_back(static_cast<char>(operation.id >> (8 * i)));
+  return Bytes::Copy(encoded);
+}
+
+std::uint64_t OperationOf(const Bytes& command) {
+  const std::string_view data = command.view();
+  QUORATE_ASSERT(data.size() >= 8, "every command ends in the id of its operation");
+  std::uint64_t id = 0;
+  for (std::size_t i = 0; i < 8; ++i) {
+    id |= static_cast<std::uint64_t>(static_cast<unsigned char>(data[data.size() - 8 + i])) << (8 * i);
+  }
+  return id;
+}
+
+void Client::Start() {
+  env_.events.After(random_.Interval(workload_.plan.think_mean), [this] { Next(); });
+}
+
+void Client::Next() {
+  if (stopped_) return;
+  Begin(ChooseKind(), workload_.plan.deadline);
+}
+
+OperationKind Client::ChooseKind() {
+  if (!random_.Chance(workload_.plan.write_share)) {
+    return random_.Chance(workload_.plan.eventual_share) ? OperationKind::kEventualRead
+                                                         : OperationKind::kStrongRead;
+  }
+  const std::uint64_t choice = random_.Below(10);
+  if (choice < 6) return OperationKind::kPut;
+  return choice < 9 ? OperationKind::kCompareAndSet : OperationKind::kDelete;
+}
+
+raft::NodeId Client::ChooseNode() {
+  if (pinned_ != raft::kNoNode) return pinned_;
+  if (IsWrite(operation_.kind) && hint_ != raft::kNoNode) return std::exchange(hint_, raft::kNoNode);
+  return 1 + random_.Below(nodes_.size() - 1);
+}
+
+void Client::Begin(OperationKind kind, SimTime deadline) {
+  busy_ = true;
+  operation_ = {};
+  operation_.id = workload_.next_operation++;
+  operation_.kind = kind;
+  operation_.key = "k" + std::to_string(random_.Below(static_cast<std::uint64_t>(workload_.plan.keys)));
+  if (kind == OperationKind::kPut || kind == OperationKind::kCompareAndSet) {
+    operation_.value = "v" + std::to_string(operation_.id) + ".";
+    operation_.value.append(random_.Below(workload_.plan.value_bytes_max), '.');
+  }
+  if (kind == OperationKind::kCompareAndSet) {
+    const Observed& seen = seen_[operation_.key];
+    if (seen.mod_index != 0 && random_.Chance(0.5)) {
+      operation_.expect_value = seen.value;
+    } else {
+      operation_.expect_index = seen.mod_index;
+    }
+  }
+  operation_.invoked = env_.events.now();
+  request_ = {kind, operation_.key, EncodeCommand(operation_)};
+  outstanding_ = false;
+  env_.events.After(deadline, [this, id = operation_.id] {
+    if (busy_ && id == operation_.id) OnDeadline();
+  });
+  Attempt();
+}
+
+void Client::Attempt() {
+  const std::uint64_t attempt = ++attempt_;
+  const raft::NodeId target = ChooseNode();
+  outstanding_ = true;
+  if (!LinkLoses()) {
+    env_.events.After(LinkDelay(), [this, target, attempt] { Arrive(target, attempt); });
+  }
+  if (IsWrite(operation_.kind)) return;  // a second attempt might execute it twice
+  env_.events.After(kReadRetry, [this, attempt] {
+    if (busy_ && attempt == attempt_) Attempt();
+  });
+}
+
+void Client::Arrive(raft::NodeId target, std::uint64_t attempt) {
+  if (attempt != attempt_) return;  // a read that has been sent again meanwhile
+  nodes_[target]->Submit(request_, [this, attempt](const Reply& reply) {
+    if (LinkLoses()) return;
+    env_.events.After(LinkDelay(), [this, attempt, reply] { OnReply(attempt, reply); });
+  });
+}
+
+void Client::OnReply(std::uint64_t attempt, const Reply& reply) {
+  if (!busy_ || attempt != attempt_) return;
+  outstanding_ = false;
+  if (reply.leader != raft::kNoNode) hint_ = reply.leader;
+  if (reply.status == ReplyStatus::kNotExecuted) {
+    const std::uint64_t refused = ++attempt_;
+    env_.events.After(SimTime{random_.Between(1'000, 50'000)}, [this, refused] {
+      if (busy_ && refused == attempt_) Attempt();
+    });
+    return;
+  }
+  if (!IsWrite(operation_.kind)) {
+    NoteRead(reply.read);
+    return Finish(Result::kDone);
+  }
+  operation_.index = reply.applied.index;
+  const Result result = ToResult(reply.applied.outcome);
+  if (result == Result::kDone) {
+    const bool removed = operation_.kind == OperationKind::kDelete;
+    seen_[operation_.key] = removed ? Observed{} : Observed{operation_.index, operation_.value};
+  } else {
+    seen_[operation_.key].mod_index = reply.applied.current_mod_index;
+  }
+  Finish(result);
+}
+
+void Client::NoteRead(const storage::ReadOutcome& read) {
+  operation_.index = read.at.index;
+  if (read.record) operation_.observed = {read.record->mod_index, read.record->value};
+  seen_[operation_.key] = operation_.observed;
+}
+
+void Client::OnDeadline() {
+  const bool unknown = outstanding_ || !IsWrite(operation_.kind);
+  Finish(unknown ? Result::kUnknown : Result::kNotExecuted);
+}
+
+void Client::Finish(Result result) {
+  busy_ = false;
+  ++attempt_;
+  operation_.result = result;
+  operation_.returned = env_.events.now();
+  env_.trace.Event(
+      env_.events.now(), raft::kNoNode, "client",
+      {operation_.id, static_cast<std::uint64_t>(result), operation_.index}, [this, result] {
+        constexpr const char* kKinds[] = {"put", "delete", "cas", "strong-read", "eventual-read"};
+        constexpr const char* kResults[] = {"unknown", "not-executed", "done", "not-found",
+                                            "compare-failed"};
+        return std::to_string(id_) + " " + kKinds[static_cast<int>(operation_.kind)] + " #" +
+               std::to_string(operation_.id) + " " + operation_.key + " -> " +
+               kResults[static_cast<int>(result)] + " at " + std::to_string(operation_.index);
+      });
+  workload_.history.push_back(operation_);
+  if (pinned_ == raft::kNoNode && !stopped_) Start();
+}
+
+void Client::RunOnce(OperationKind kind, raft::NodeId first, SimTime deadline) {
+  stopped_ = true;
+  pinned_ = IsWrite(kind) ? raft::kNoNode : first;
+  hint_ = first;
+  Begin(kind, deadline);
+}
+
+}  // namespace quorate::sim

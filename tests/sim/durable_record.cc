@@ -1,0 +1,91 @@
+#include "tests/sim/durable_record.h"
+
+#include <algorithm>
+
+namespace quorate::sim {
+namespace {
+
+raft::Term At(const std::vector<raft::Term>& terms, raft::Index index) {
+  return index == 0 || index > terms.size() ? 0 : terms[index - 1];
+}
+
+std::vector<raft::Term> Expand(const raft::LogContents& contents) {
+  std::vector<raft::Term> terms(contents.last);
+  for (const raft::TermRun& run : contents.terms) {
+    std::fill(terms.begin() + static_cast<std::ptrdiff_t>(run.first - 1), terms.end(), run.term);
+  }
+  return terms;
+}
+
+std::string Show(const raft::HardState& state) {
+  return "term " + std::to_string(state.term) + " vote " + std::to_string(state.vote);
+}
+
+}  // namespace
+
+raft::Term DurableRecord::TermAt(raft::Index index) const { return At(terms_, index); }
+raft::Term DurableRecord::WrittenTermAt(raft::Index index) const { return At(written_, index); }
+
+bool DurableRecord::Certain(raft::Index index, raft::Term term) const {
+  return TermAt(index) == term && std::none_of(pending_.begin(), pending_.end(), [index](const Pending& batch) {
+           return batch.first != 0 && batch.first <= index;
+         });
+}
+
+void DurableRecord::Overwrite(std::vector<raft::Term>& log, const Pending& batch) {
+  if (batch.first == 0) return;
+  log.resize(batch.first - 1);
+  log.insert(log.end(), batch.terms.begin(), batch.terms.end());
+}
+
+void DurableRecord::Issue(SimTime end, const raft::AppendBatch& batch) {
+  Pending pending{end, batch.hard_state, batch.entries.empty() ? 0 : batch.entries.front().index, {}};
+  for (const raft::Entry& entry : batch.entries) pending.terms.push_back(entry.term);
+  Overwrite(written_, pending);
+  pending_.push_back(std::move(pending));
+}
+
+void DurableRecord::Settle(SimTime now) {
+  for (; !pending_.empty() && pending_.front().end <= now; pending_.pop_front()) {
+    Overwrite(terms_, pending_.front());
+    if (pending_.front().hard_state) hard_state_ = *pending_.front().hard_state;
+  }
+}
+
+void DurableRecord::PowerCut(SimTime now) {
+  Settle(now);
+  for (Pending& batch : pending_) batch.end = SimTime::max();
+}
+
+std::optional<std::string> DurableRecord::Contradiction(const storage::LogRecovery& found) const {
+  raft::Index certain = last();
+  bool known = found.hard_state == hard_state_;
+  for (const Pending& batch : pending_) {
+    if (batch.first != 0) certain = std::min(certain, batch.first - 1);
+    known = known || found.hard_state == batch.hard_state;
+  }
+  if (!known) {
+    return "recovered " + Show(found.hard_state) + ", but " + Show(hard_state_) + " was durable";
+  }
+  if (found.contents.last < certain) {
+    return "recovered " + std::to_string(found.contents.last) + " entries, but " +
+           std::to_string(certain) + " were durable";
+  }
+  const std::vector<raft::Term> terms = Expand(found.contents);
+  for (raft::Index index = 1; index <= certain; ++index) {
+    if (At(terms, index) != TermAt(index)) {
+      return "recovered entry " + std::to_string(index) + " with term " +
+             std::to_string(At(terms, index)) + ", but term " + std::to_string(TermAt(index)) +
+             " was durable";
+    }
+  }
+  return std::nullopt;
+}
+
+void DurableRecord::Restart(const storage::LogRecovery& found) {
+  hard_state_ = found.hard_state;
+  terms_ = written_ = Expand(found.contents);
+  pending_.clear();
+}
+
+}  // namespace quorate::sim

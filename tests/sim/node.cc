@@ -1,0 +1,387 @@
+#include "tests/sim/node.h"
+
+#include <utility>
+
+#include "raft/assert.h"
+#include "raft/format.h"
+#include "tests/sim/tracked_log.h"
+
+namespace quorate::sim {
+namespace {
+
+constexpr char kDirectory[] = "data";
+constexpr std::uint64_t kClusterId = 0x5155'4f52'4154'4531ULL;
+
+raft::Configuration Founders(int nodes) {
+  std::vector<raft::Member> members;
+  for (int id = 1; id <= nodes; ++id) {
+    members.push_back({static_cast<raft::NodeId>(id), {}, "node" + std::to_string(id)});
+  }
+  return raft::Configuration::Bootstrap(std::move(members));
+}
+
+}  // namespace
+
+Node::Node(const Environment& environment, raft::NodeId id, Random random)
+    : env_(environment),
+      id_(id),
+      random_(random),
+      clock_(raft::Time{random_.Between(0, 1'000'000'000'000)},
+             random_.Between(-env_.plan.drift_ppm_max, env_.plan.drift_ppm_max)),
+      disk_(env_.plan.disk, random_.Fork()) {
+  if (env_.plan.world_control == WorldControl::kLyingDisk) disk_.BreakSyncs();
+}
+
+Node::~Node() { EndProcess(); }
+
+void Node::Note(std::string_view what, const std::string& detail) {
+  env_.trace.Event(env_.events.now(), id_, what, {}, [&detail] { return detail; });
+}
+
+// --- The life of the process ------------------------------------------------------------------------------------------
+
+void Node::Start() {
+  if (state_ != State::kDown) return;
+  state_ = State::kBooting;
+  Note("start");
+  disk_.Begin(env_.events.now());
+  Boot();
+}
+
+std::unique_ptr<storage::DataDir> Node::OpenDirectory() {
+  const storage::DataDir::Expected expected{kClusterId, id_};
+  auto opened = storage::DataDir::Open(disk_, kDirectory, expected);
+  if (opened) return std::move(*opened);
+  const bool first_boot = opened.error().code == storage::ErrorCode::kNotFound && !bootstrapped_;
+  if (!first_boot) Violate("directory-survives", "node " + std::to_string(id_) + ": " + opened.error().message);
+  const auto make_log = [this](const std::string& path) {
+    return storage::Log::Create(disk_, path, {env_.plan.segment_bytes}, Founders(env_.plan.nodes));
+  };
+  auto made = storage::DataDir::Bootstrap(disk_, kDirectory, expected, {random_.Next(), random_.Next()},
+                                          make_log);
+  if (!made) Violate("first-boot-succeeds", "node " + std::to_string(id_) + ": " + made.error().message);
+  return std::move(*made);
+}
+
+void Node::Boot() {
+  directory_ = OpenDirectory();
+  auto opened = storage::Log::Open(disk_, directory_->log_path(), {env_.plan.segment_bytes});
+  // Crashes tear and lose what was not synced; none of that may be taken for damage.
+  if (!opened) Violate("a-crash-is-not-corruption", "node " + std::to_string(id_) + ": " + opened.error().message);
+  auto log = std::make_shared<storage::Log::Opened>(std::move(*opened));
+  env_.events.At(disk_.End(), [this, life = life_, log] {
+    if (life == life_) FinishBoot(std::move(*log));
+  });
+}
+
+void Node::FinishBoot(storage::Log::Opened opened) {
+  bootstrapped_ = true;
+  uuid_ = directory_->identity().uuid;
+  const std::uint64_t boot_id = random_.Next();
+  const auto now = [this] { return env_.events.now(); };
+  auto machine = std::make_unique<ModelStateMachine>(
+      flushes_, now, [this](const raft::Entry& entry, std::uint64_t hash) {
+        env_.trace.Event(env_.events.now(), id_, "apply", {entry.index, entry.term, hash}, [&entry] {
+          return std::to_string(entry.index) + " term " + std::to_string(entry.term) + " " +
+                 raft::ToString(entry.kind);
+        });
+        if (!wiped_) env_.invariants.OnApply(env_.events.now(), id_, entry, hash);
+      });
+  machine_ = machine.get();
+  env_.invariants.OnStart(id_, boot_id, opened.recovery, machine->applied());
+  Note("up", "term " + std::to_string(opened.recovery.hard_state.term) + " last " +
+                 std::to_string(opened.recovery.contents.last) + " applied " +
+                 std::to_string(machine->applied().index) + " cut " +
+                 std::to_string(opened.recovery.cut_bytes) +
+                 (opened.recovery.clean_shutdown ? " clean" : ""));
+  opened.log = std::make_unique<TrackedLog>(std::move(opened.log), id_, disk_, env_.invariants);
+  replica_ = std::make_unique<server::Replica>(env_.plan.raft, raft::Self{id_, uuid_, boot_id},
+                                               std::move(opened), std::move(machine),
+                                               static_cast<server::Host&>(*this),
+                                               random_.Next());
+  state_ = State::kUp;
+  PumpSoon();
+  ScheduleFlush();
+}
+
+void Node::EndProcess() {
+  ++life_;
+  state_ = State::kDown;
+  for (LaneQueue& lane : lanes_) lane = {};
+  inbox_.clear();
+  waiting_.clear();
+  replica_.reset();
+  machine_ = nullptr;
+  directory_.reset();
+  pump_due_ = ended_ = false;
+  tick_at_.reset();
+  checked_freshness_.reset();
+  paused_until_ = SimTime{0};
+  flushes_.Stop(env_.events.now());
+}
+
+void Node::Kill() {
+  Note("killed");
+  EndProcess();
+  disk_.KillProcess(env_.events.now());
+}
+
+void Node::CutPower() {
+  Note("power-cut");
+  EndProcess();
+  disk_.CutPower(env_.events.now());
+  env_.invariants.record(id_).PowerCut(env_.events.now());
+}
+
+void Node::Wipe() {
+  QUORATE_ASSERT(down(), "only a directory that is not in use is replaced");
+  Note("wiped");
+  disk_.Wipe();
+  flushes_.Wipe();
+  bootstrapped_ = false;
+  wiped_ = true;
+  env_.invariants.OnWipe(id_);
+}
+
+void Node::ShutDown() {
+  OnLoop([this] {
+    Note("shutting-down");
+    replica_->Shutdown([this] {
+      Note("shut-down");
+      ended_ = true;
+    });
+  });
+}
+
+void Node::Pause(SimTime duration) {
+  if (!up()) return;
+  Note("pause", std::to_string(duration.count()) + " us");
+  paused_until_ = std::max(paused_until_, env_.events.now() + duration);
+  env_.events.At(paused_until_, [this, life = life_] {
+    if (life == life_ && env_.events.now() >= paused_until_) Resume();
+  });
+}
+
+void Node::Resume() {
+  paused_until_ = SimTime{0};
+  Note("resume", std::to_string(inbox_.size()) + " events waiting");
+  // Everything that piled up arrives in one burst.
+  std::deque<std::function<void()>> burst = std::exchange(inbox_, {});
+  for (std::uint64_t life = life_; !burst.empty() && life == life_; burst.pop_front()) {
+    RunOnLoop(burst.front());
+  }
+}
+
+// --- The loop ---------------------------------------------------------------------------------------------------------
+
+void Node::OnLoop(std::function<void()> action) {
+  if (!up()) return;
+  if (paused_until_ > env_.events.now()) {
+    inbox_.push_back(std::move(action));
+  } else {
+    RunOnLoop(action);
+  }
+}
+
+void Node::OnLoopAt(SimTime when, std::function<void()> action) {
+  env_.events.At(when, [this, life = life_, action = std::move(action)]() mutable {
+    if (life == life_) OnLoop(std::move(action));
+  });
+}
+
+void Node::RunOnLoop(const std::function<void()>& action) {
+  action();
+  AfterEvent();
+}
+
+void Node::AfterEvent() {
+  if (!up()) return;
+  if (ended_) {
+    EndProcess();
+    disk_.KillProcess(env_.events.now());
+    return;
+  }
+  if (!wiped_) {
+    env_.invariants.OnEvent(env_.events.now(), core());
+    CheckFreshness();
+  }
+  ScheduleTick();
+}
+
+void Node::CheckFreshness() {
+  const auto& fresh = core().freshness();
+  if (!fresh || fresh->at == checked_freshness_) return;
+  checked_freshness_ = fresh->at;
+  // Within one microsecond of the clock the order of events is not known to the node.
+  env_.invariants.OnFreshness(id_, clock_.FirstMoment(fresh->at) - SimTime{1}, fresh->index);
+}
+
+void Node::ScheduleTick() {
+  if (pump_due_) return;  // what is due may be settled by it
+  const SimTime due = std::max(clock_.FirstMoment(replica_->NextDeadline()), env_.events.now());
+  if (tick_at_ && *tick_at_ <= due) return;
+  tick_at_ = due;
+  OnLoopAt(due, [this, due] {
+    if (tick_at_ != due) return;
+    tick_at_.reset();
+    if (Now() >= replica_->NextDeadline()) replica_->Tick();
+  });
+}
+
+void Node::ScheduleFlush() {
+  OnLoopAt(env_.events.now() + random_.Interval(env_.plan.flush_mean), [this] {
+    machine_->BeginFlush(env_.events.now() + random_.Between(Millis(1), Millis(50)));
+    ScheduleFlush();
+  });
+}
+
+void Node::PumpSoon() {
+  if (std::exchange(pump_due_, true)) return;
+  OnLoopAt(env_.events.now() + SimTime{random_.Between(1, 20)}, [this] {
+    pump_due_ = false;
+    replica_->Pump();
+  });
+}
+
+void Node::Run(server::Lane lane, std::function<void()> work, std::function<void()> done) {
+  LaneQueue& queue = lanes_[static_cast<std::size_t>(lane)];
+  queue.jobs.push_back({std::move(work), std::move(done)});
+  if (!queue.busy) StartJob(static_cast<std::size_t>(lane));
+}
+
+// The work happens in one moment and its syncs count when their time has passed; until then a crash undoes them.
+void Node::StartJob(std::size_t lane) {
+  lanes_[lane].busy = true;
+  const SimTime wake_up{random_.Between(1, 40)};
+  OnLoopAt(env_.events.now() + wake_up, [this, lane] {
+    disk_.Begin(env_.events.now());
+    lanes_[lane].jobs.front().work();
+    const SimTime end = disk_.End() + SimTime{random_.Between(1, 60)};
+    env_.trace.Event(env_.events.now(), id_, "work",
+                     {lane, static_cast<std::uint64_t>(end.count())}, [this, lane, end] {
+                       return "lane " + std::to_string(lane) + " takes " +
+                              std::to_string((end - env_.events.now()).count()) + " us";
+                     });
+    OnLoopAt(end, [this, lane] {
+      LaneQueue& queue = lanes_[lane];
+      const Job job = std::move(queue.jobs.front());
+      queue.jobs.pop_front();
+      queue.busy = false;
+      job.done();
+      if (!queue.busy && !queue.jobs.empty()) StartJob(lane);
+    });
+  });
+}
+
+void Node::Fatal(const std::string& why) {
+  Note("fatal", why);
+  if (!wiped_) Violate("healthy-nodes-run-on", "node " + std::to_string(id_) + ": " + why);
+  ended_ = true;
+}
+
+void Node::OnSoftState(const raft::SoftState& state) {
+  env_.trace.Event(env_.events.now(), id_, "role",
+                   {static_cast<std::uint64_t>(state.role), state.term, state.leader}, [&state] {
+                     return std::string(raft::ToString(state.role)) + " term " +
+                            std::to_string(state.term) + " leader " + std::to_string(state.leader);
+                   });
+  if (state.role == raft::Role::kLeader && env_.on_leader) env_.on_leader(id_);
+}
+
+// --- Messages ---------------------------------------------------------------------------------------------------------
+
+void Node::Send(raft::Message message) {
+  env_.invariants.OnSend(env_.events.now(), core(), message);
+  env_.network.Send(std::move(message));
+}
+
+void Node::Deliver(raft::Message message) {
+  OnLoop([this, message = std::move(message)]() mutable {
+    env_.trace.Event(env_.events.now(), id_, "receive", {Digest(message)},
+                     [&message] { return raft::ToString(message); });
+    replica_->Receive(std::move(message));
+  });
+}
+
+void Node::TransferLeadership(raft::NodeId target) {
+  OnLoop([this, target] {
+    Note("transfer", "to " + std::to_string(target));
+    replica_->TransferLeadership(target);
+  });
+}
+
+void Node::ConnectionBroke(raft::NodeId peer) {
+  OnLoop([this, peer] { replica_->OnUnreachable(peer); });
+}
+
+// --- Clients ----------------------------------------------------------------------------------------------------------
+
+void Node::Submit(const Request& request, ReplyTo reply) {
+  OnLoop([this, request, reply = std::move(reply)] {
+    Waiting waiting{request, reply, env_.invariants.committed()};
+    if (request.kind == OperationKind::kEventualRead) return ServeEventualRead(waiting);
+    const std::uint64_t ticket = next_ticket_++;
+    waiting_.emplace(ticket, std::move(waiting));
+    if (IsWrite(request.kind)) {
+      replica_->Write(request.command, ticket);
+    } else {
+      replica_->StrongRead(ticket);
+    }
+  });
+}
+
+void Node::OnWrite(std::uint64_t ticket, const server::WriteResult& result) {
+  const Waiting waiting = std::move(waiting_.extract(ticket).mapped());
+  const bool applied = result.status == server::WriteStatus::kApplied;
+  waiting.reply({applied ? ReplyStatus::kOk : ReplyStatus::kNotExecuted, core().leader(),
+                 result.applied, {}});
+}
+
+void Node::OnRead(std::uint64_t ticket, const server::ReadGrant& grant) {
+  const Waiting waiting = std::move(waiting_.extract(ticket).mapped());
+  if (grant.failure != raft::ReadFailure::kNone) {
+    return waiting.reply({ReplyStatus::kNotExecuted, core().leader(), {}, {}});
+  }
+  env_.invariants.OnStrongRead(id_, waiting.committed, grant.index);
+  OnLoopAt(env_.events.now() + SimTime{random_.Between(0, 50)},
+           [this, waiting] { ServeStrongRead(waiting); });
+}
+
+void Node::ServeStrongRead(const Waiting& waiting) {
+  storage::ReadOutcome read = ReadState(waiting.request.key);
+  env_.invariants.OnStrongRead(id_, waiting.committed, read.at.index);
+  env_.invariants.OnServed(id_, read.at.index, /*eventual=*/false);
+  if (env_.plan.world_control == WorldControl::kStaleRead) {
+    const ModelState& old = flushes_.Durable(env_.events.now());
+    const auto record = old.data.find(waiting.request.key);
+    read.record = record == old.data.end() ? std::nullopt : std::optional(record->second);
+  }
+  waiting.reply({ReplyStatus::kOk, core().leader(), {}, read});
+}
+
+void Node::ServeEventualRead(const Waiting& waiting) {
+  const bool unchecked = env_.plan.world_control == WorldControl::kForgottenFlush;
+  if (!replica_->EventualRead().caught_up && !unchecked) {
+    return waiting.reply({ReplyStatus::kNotExecuted, core().leader(), {}, {}});
+  }
+  const storage::ReadOutcome read = ReadState(waiting.request.key);
+  env_.invariants.OnServed(id_, read.at.index, /*eventual=*/true);
+  if (const auto age = replica_->AgeOf(read.at.index, Now())) {
+    env_.invariants.OnFreshness(id_, env_.events.now() - age->bound - SimTime{1}, read.at.index);
+  }
+  waiting.reply({ReplyStatus::kOk, core().leader(), {}, read});
+}
+
+std::optional<raft::Duration> Node::Age() {
+  if (!up()) return std::nullopt;
+  const auto age = replica_->AgeOf(machine_->applied().index, Now());
+  return age ? std::optional(age->bound) : std::nullopt;
+}
+
+storage::ReadOutcome Node::ReadState(const std::string& key) const {
+  const auto read = machine_->Get(key, storage::StateMachine::Cost::kMemoryOnly);
+  QUORATE_ASSERT(read && *read, "the model always answers from memory");
+  return **read;
+}
+
+}  // namespace quorate::sim

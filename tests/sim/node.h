@@ -1,0 +1,164 @@
+// One simulated machine: its clock, its disk, and the process that runs the real replica on them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/replica.h"
+#include "storage/data_dir.h"
+#include "tests/sim/clock.h"
+#include "tests/sim/event_queue.h"
+#include "tests/sim/history.h"
+#include "tests/sim/invariants.h"
+#include "tests/sim/model_state_machine.h"
+#include "tests/sim/network.h"
+#include "tests/sim/plan.h"
+#include "tests/sim/trace.h"
+#include "tests/sim/virtual_disk.h"
+
+namespace quorate::sim {
+
+// What the parts of one run share.
+struct Environment {
+  const Plan& plan;
+  EventQueue& events;
+  Trace& trace;
+  Invariants& invariants;
+  Network& network;
+  // A node has been elected; called on its loop, with its first messages on their way.
+  std::function<void(raft::NodeId)> on_leader;
+};
+
+struct Request {
+  OperationKind kind = OperationKind::kPut;
+  std::string key;
+  Bytes command;  // writes only
+};
+
+enum class ReplyStatus {
+  kOk,
+  kNotExecuted,  // certain: safe to retry
+};
+
+struct Reply {
+  ReplyStatus status = ReplyStatus::kOk;
+  raft::NodeId leader = raft::kNoNode;  // a hint
+  storage::Applied applied;             // writes
+  storage::ReadOutcome read;            // reads
+};
+using ReplyTo = std::function<void(const Reply&)>;
+
+class Node : private server::Host {
+ public:
+  Node(const Environment& environment, raft::NodeId id, Random random);
+  ~Node() override;
+
+  raft::NodeId id() const { return id_; }
+  bool up() const { return replica_ != nullptr; }
+  bool down() const { return state_ == State::kDown; }
+  // Replaced by an empty directory: it must never take part again.
+  bool wiped() const { return wiped_; }
+  raft::Uuid uuid() const { return uuid_; }
+  // Of a node that is up.
+  const raft::Raft& core() const { return replica_->core(); }
+  const ModelStateMachine& state_machine() const { return *machine_; }
+  // What it could say of the age of its own state now.
+  std::optional<raft::Duration> Age();
+
+  // What happens to it.
+  void Start();
+  void Kill();      // the process
+  void CutPower();  // the machine
+  void ShutDown();  // cleanly; then it is down
+  void Wipe();      // of a node that is down
+  void Pause(SimTime duration);
+  void Resume();
+  void SlowDisk(SimTime extra) { disk_.SetExtraDelay(extra); }
+  void TransferLeadership(raft::NodeId target);
+  void ConnectionBroke(raft::NodeId peer);
+
+  void Deliver(raft::Message message);
+  // `reply` is called at most once, and never if the process ends first.
+  void Submit(const Request& request, ReplyTo reply);
+
+ private:
+  enum class State { kDown, kBooting, kUp };
+  static constexpr std::size_t kLanes = 4;
+  struct Job {
+    std::function<void()> work;
+    std::function<void()> done;
+  };
+  struct LaneQueue {
+    std::deque<Job> jobs;
+    bool busy = false;
+  };
+  struct Waiting {
+    Request request;
+    ReplyTo reply;
+    raft::Index committed = 0;  // anywhere, when the node took the request up
+  };
+
+  // server::Host
+  raft::Time Now() override { return clock_.Local(env_.events.now()); }
+  void Send(raft::Message message) override;
+  void Run(server::Lane lane, std::function<void()> work, std::function<void()> done) override;
+  void PumpSoon() override;
+  void Fatal(const std::string& why) override;
+  void OnWrite(std::uint64_t ticket, const server::WriteResult& result) override;
+  void OnRead(std::uint64_t ticket, const server::ReadGrant& grant) override;
+  void OnSoftState(const raft::SoftState& state) override;
+
+  void Note(std::string_view what, const std::string& detail = {});
+  // Runs `action` on the loop of this life of the process: now, or when it is no longer paused.
+  void OnLoop(std::function<void()> action);
+  void OnLoopAt(SimTime when, std::function<void()> action);
+  void RunOnLoop(const std::function<void()>& action);
+  void AfterEvent();
+  void ScheduleTick();
+  void ScheduleFlush();
+  void StartJob(std::size_t lane);
+  void EndProcess();
+
+  std::unique_ptr<storage::DataDir> OpenDirectory();
+  void Boot();
+  void FinishBoot(storage::Log::Opened opened);
+  void CheckFreshness();
+  void ServeStrongRead(const Waiting& waiting);
+  void ServeEventualRead(const Waiting& waiting);
+  storage::ReadOutcome ReadState(const std::string& key) const;
+
+  const Environment& env_;
+  const raft::NodeId id_;
+  Random random_;
+  Clock clock_;
+  VirtualDisk disk_;
+  FlushStore flushes_;
+  bool bootstrapped_ = false;  // its identity is durable: it must find its directory again
+  bool wiped_ = false;
+  raft::Uuid uuid_;
+
+  // The process.
+  State state_ = State::kDown;
+  std::uint64_t life_ = 0;  // of the process; what belongs to an earlier one is ignored
+  std::unique_ptr<storage::DataDir> directory_;
+  std::unique_ptr<server::Replica> replica_;
+  ModelStateMachine* machine_ = nullptr;  // the replica's
+  std::array<LaneQueue, kLanes> lanes_;
+  std::map<std::uint64_t, Waiting> waiting_;  // by ticket
+  std::uint64_t next_ticket_ = 1;
+  bool pump_due_ = false;
+  std::optional<SimTime> tick_at_;
+  std::optional<raft::Time> checked_freshness_;
+  bool ended_ = false;  // by a fatal error or a clean shutdown; takes effect after the event
+  SimTime paused_until_{0};
+  std::deque<std::function<void()>> inbox_;  // while paused
+};
+
+}  // namespace quorate::sim

@@ -1,0 +1,206 @@
+#include "tests/sim/plan.h"
+
+#include <sstream>
+
+namespace quorate::sim {
+namespace {
+
+std::uint32_t& Weight(FaultPlan& faults, Fault fault) {
+  return faults.weights[static_cast<std::size_t>(fault)];
+}
+
+int ChooseNodes(Random& random) {
+  constexpr int kSizes[] = {3, 3, 3, 3, 3, 3, 5, 5, 5, 1, 2, 4};
+  return kSizes[random.Below(std::size(kSizes))];
+}
+
+raft::Options ChooseRaft(Random& random) {
+  raft::Options options;
+  options.election = random.Between(Millis(100), Millis(500));
+  options.heartbeat = options.election / random.Between(5, 16);
+  options.read_retry = random.Between(Millis(20), Millis(150));
+  options.round_spacing = random.Between(SimTime{0}, Millis(3));
+  options.max_append_bytes = static_cast<std::size_t>(random.Between(256, 16 << 10));
+  options.max_inflight_bytes = options.max_append_bytes * static_cast<std::size_t>(random.Between(1, 16));
+  options.max_backlog_bytes = static_cast<std::size_t>(random.Between(2 << 10, 64 << 10));
+  options.max_cached_bytes = random.Chance(0.5) ? static_cast<std::size_t>(random.Between(0, 2 << 10))
+                                                : 1 << 20;
+  options.max_forwarded_reads = static_cast<std::size_t>(random.Between(2, 64));
+  return options;
+}
+
+NetworkPlan ChooseNetwork(Random& random) {
+  NetworkPlan network;
+  network.delay_max = SimTime{random.Between(1, 20) * 500};
+  if (random.Chance(0.6)) network.loss = static_cast<double>(random.Below(100)) / 1000;
+  if (random.Chance(0.5)) network.duplicate = static_cast<double>(random.Below(100)) / 1000;
+  if (random.Chance(0.5)) network.straggle = static_cast<double>(random.Below(50)) / 1000;
+  network.straggle_max = random.Between(Millis(10), Seconds(3));
+  network.ordered_lanes = random.Chance(0.3);
+  return network;
+}
+
+DiskPlan ChooseDisk(Random& random) {
+  DiskPlan disk;
+  disk.page_bytes = random.Chance(0.5) ? 512 : 4096;
+  disk.sync_max = SimTime{random.Between(200, 5'000)};
+  if (random.Chance(0.5)) disk.slow_chance = static_cast<double>(random.Below(30)) / 1000;
+  disk.slow_max = random.Between(Millis(20), Seconds(2));
+  disk.forgets_unsynced = random.Chance(0.5);
+  return disk;
+}
+
+ClientPlan ChooseClients(Random& random) {
+  ClientPlan clients;
+  clients.count = static_cast<int>(random.Between(2, 6));
+  clients.keys = static_cast<int>(random.Between(1, 8));
+  clients.value_bytes_max = static_cast<std::size_t>(random.Chance(0.2) ? 3'000 : 200);
+  clients.think_mean = random.Between(Millis(5), Millis(60));
+  clients.deadline = random.Between(Millis(300), Seconds(2));
+  if (random.Chance(0.5)) clients.loss = static_cast<double>(random.Below(100)) / 1000;
+  clients.write_share = static_cast<double>(random.Between(20, 80)) / 100;
+  clients.eventual_share = static_cast<double>(random.Between(0, 60)) / 100;
+  return clients;
+}
+
+FaultPlan ChooseFaults(Random& random) {
+  FaultPlan faults;
+  faults.mean = random.Between(Millis(150), Millis(1'200));
+  faults.outage_max = random.Between(Millis(50), Seconds(3));
+  faults.pause_max = random.Between(Millis(50), Seconds(3));
+  faults.slow_disk_max = random.Between(Millis(5), Millis(1'500));
+  // Swarm testing: a run that leaves some faults out altogether reaches states that the full mixture never does.
+  for (std::uint32_t& weight : faults.weights) {
+    weight = random.Chance(0.6) ? static_cast<std::uint32_t>(random.Between(1, 10)) : 0;
+  }
+  Weight(faults, Fault::kLeaderAndVictim) = random.Chance(0.2) ? 5 : 0;
+  Weight(faults, Fault::kWipe) = random.Chance(0.15) ? 2 : 0;
+  Weight(faults, Fault::kHeal) = static_cast<std::uint32_t>(random.Between(5, 20));
+  return faults;
+}
+
+void FavourLeaderChanges(Plan& plan, Random& random) {
+  plan.nodes = random.Chance(0.5) ? 3 : 5;
+  plan.faults.weights.fill(0);
+  plan.faults.mean = plan.raft.election * 2;
+  for (Fault fault : {Fault::kIsolateLeader, Fault::kPause, Fault::kCutOneWay, Fault::kTransfer}) {
+    Weight(plan.faults, fault) = 4;
+  }
+  Weight(plan.faults, Fault::kHeal) = 6;
+  plan.network.delay_max = Millis(20);
+  plan.network.loss = 0.01;
+  plan.clients.count = 6;
+  plan.clients.keys = 1;
+  plan.clients.think_mean = Millis(2);
+  plan.clients.write_share = 0.4;
+  plan.clients.eventual_share = 0;
+}
+
+void FavourSlowTails(Plan& plan) {
+  plan.nodes = 5;
+  plan.faults.weights.fill(0);
+  plan.faults.mean = plan.raft.election * 2;
+  plan.faults.slow_disk_max = plan.raft.election * 12;
+  Weight(plan.faults, Fault::kLeaderAndVictim) = 12;
+  Weight(plan.faults, Fault::kHeal) = 1;
+  plan.network.loss = 0;
+  plan.network.straggle = 0;
+  plan.disk.slow_chance = 0;
+  plan.clients.count = 8;
+  plan.clients.think_mean = Millis(5);
+  plan.clients.deadline = Millis(200);
+  plan.clients.write_share = 0.95;
+  plan.clients.loss = 0;
+}
+
+void FavourCrashes(Plan& plan) {
+  plan.nodes = 3;
+  plan.faults.weights.fill(0);
+  plan.faults.mean = plan.raft.election;
+  plan.faults.outage_max = plan.raft.election / 2;
+  for (Fault fault : {Fault::kPowerCut, Fault::kPowerCutAll, Fault::kKill, Fault::kHeal}) {
+    Weight(plan.faults, fault) = 4;
+  }
+  plan.disk.sync_max = Millis(20);
+}
+
+void FavourReordering(Plan& plan) {
+  plan.nodes = 3;
+  plan.faults.weights.fill(0);
+  plan.faults.mean = plan.raft.election * 2;
+  for (Fault fault : {Fault::kIsolateLeader, Fault::kPause, Fault::kPowerCut}) {
+    Weight(plan.faults, fault) = 4;
+  }
+  Weight(plan.faults, Fault::kHeal) = 8;
+  plan.network.ordered_lanes = false;
+  plan.network.delay_max = plan.raft.heartbeat * 2;
+  plan.network.straggle = 0.05;
+  plan.network.straggle_max = plan.raft.election;
+  plan.clients.think_mean = Millis(5);
+  plan.clients.write_share = 0.9;
+}
+
+}  // namespace
+
+const char* ToString(Fault fault) {
+  constexpr const char* kNames[] = {"kill",          "power-cut",      "power-cut-all", "pause",
+                                    "shutdown",      "isolate",        "isolate-leader", "cut-one-way",
+                                    "partition",     "leader-and-victim", "heal",       "slow-disk",
+                                    "transfer",      "unreachable",    "wipe"};
+  static_assert(std::size(kNames) == kFaultCount);
+  return kNames[static_cast<std::size_t>(fault)];
+}
+
+Plan MakePlan(std::uint64_t seed, Profile profile) {
+  Random random(Mix(seed ^ 0x51a7e0ULL));
+  Plan plan;
+  plan.seed = seed;
+  plan.nodes = ChooseNodes(random);
+  plan.raft = ChooseRaft(random);
+  plan.network = ChooseNetwork(random);
+  plan.disk = ChooseDisk(random);
+  plan.clients = ChooseClients(random);
+  plan.faults = ChooseFaults(random);
+  plan.flush_mean = random.Between(Millis(50), Seconds(2));
+  plan.drift_ppm_max = random.Between(0, 1'000);
+  plan.duration = random.Between(Seconds(4), Seconds(15));
+  switch (profile) {
+    case Profile::kGeneral:
+      break;
+    case Profile::kLeaderChanges:
+      FavourLeaderChanges(plan, random);
+      break;
+    case Profile::kSlowTails:
+      FavourSlowTails(plan);
+      break;
+    case Profile::kCrashes:
+      FavourCrashes(plan);
+      break;
+    case Profile::kReordering:
+      FavourReordering(plan);
+      break;
+  }
+  // Split votes repeat, and one slow sync may be under way: thirty election timeouts, and two seconds on top.
+  plan.convergence_limit = plan.raft.election * 30 + Seconds(2) + plan.faults.slow_disk_max * 4 +
+                           plan.disk.slow_max * 4;
+  return plan;
+}
+
+std::string Describe(const Plan& plan) {
+  std::ostringstream out;
+  out << "nodes=" << plan.nodes << " duration=" << plan.duration.count() / 1000
+      << "ms election=" << plan.raft.election.count() / 1000
+      << "ms heartbeat=" << plan.raft.heartbeat.count() / 1000
+      << "ms cached=" << plan.raft.max_cached_bytes << "B delay<=" << plan.network.delay_max.count()
+      << "us loss=" << plan.network.loss << " duplicate=" << plan.network.duplicate
+      << " straggle=" << plan.network.straggle << " clients=" << plan.clients.count
+      << " keys=" << plan.clients.keys << " page=" << plan.disk.page_bytes << "B faults:";
+  for (std::size_t i = 0; i < kFaultCount; ++i) {
+    if (plan.faults.weights[i] > 0) {
+      out << ' ' << ToString(static_cast<Fault>(i)) << '=' << plan.faults.weights[i];
+    }
+  }
+  return out.str();
+}
+
+}  // namespace quorate::sim

@@ -1,0 +1,115 @@
+// One node's disk: what was written, and what would survive a power cut.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "storage/file_system.h"
+#include "tests/sim/random.h"
+
+namespace quorate::sim {
+
+struct DiskPlan {
+  std::size_t page_bytes = 4096;  // what tears: 512 or 4096
+  SimTime sync_min{100};
+  SimTime sync_max{1'000};
+  double slow_chance = 0;         // of a sync that takes up to slow_max
+  SimTime slow_max{300'000};
+  // Pages written and not synced when the process dies stay readable but are skipped by later syncs, unless written again:
+  // what a failed write-back leaves behind (D4, "opening trusts nothing in the page cache").
+  bool forgets_unsynced = false;
+};
+
+// Files and directory entries in two images, written and durable. Reads see the written one. A sync takes virtual time
+// and counts only at its end; syncs of one disk end in the order in which they began. The file systems that matter
+// journal their metadata in order, so a power cut keeps a prefix of the unsynced changes of each directory; pages of
+// unsynced data survive in any combination.
+//
+// Every call belongs to some work: Begin(now), calls, End(). Time passes inside the work, not for the rest of the world.
+class VirtualDisk : public storage::FileSystem {
+ public:
+  VirtualDisk(const DiskPlan& plan, Random random) : plan_(plan), random_(random) {}
+
+  void Begin(SimTime now);
+  SimTime End();  // when the work is done
+
+  // The process died; the machine goes on, and so do syncs under way. Locks are released by their owners.
+  void KillProcess(SimTime now);
+  // The machine died: keeps what was synced, and a random part of the rest.
+  void CutPower(SimTime now);
+  void Wipe();
+
+  // Until further notice each sync takes this much longer.
+  void SetExtraDelay(SimTime delay) { extra_delay_ = delay; }
+  // When the last sync so far will have taken effect.
+  SimTime syncs_done_at() const { return last_sync_end_; }
+  // Bytes written to a file and not covered by any sync, finished or under way.
+  bool HasUnsyncedWrites() const;
+  // Syncs return success and do nothing: a control for the checkers.
+  void BreakSyncs() { syncs_broken_ = true; }
+
+  storage::Result<std::unique_ptr<storage::File>> Open(const std::string& path,
+                                                       storage::OpenMode mode) override;
+  storage::Result<bool> Exists(const std::string& path) override;
+  storage::Result<std::vector<std::string>> List(const std::string& directory) override;
+  storage::Status CreateDirectory(const std::string& path) override;
+  storage::Status Rename(const std::string& from, const std::string& to) override;
+  storage::Status Remove(const std::string& path) override;
+  storage::Status SyncDirectory(const std::string& path) override;
+  storage::Result<std::unique_ptr<storage::FileLock>> Lock(const std::string& path) override;
+
+ private:
+  friend class VirtualFile;
+
+  // Contents of some pages, and the size, at one moment.
+  struct Version {
+    std::uint64_t size = 0;
+    std::map<std::uint64_t, std::string> pages;
+  };
+  struct Inode {
+    bool directory = false;
+    std::string written;
+    std::string durable;
+    std::set<std::uint64_t> dirty;      // pages the next sync covers
+    std::set<std::uint64_t> forgotten;  // pages that differ and that no sync covers
+    std::deque<Version> syncing;        // oldest first
+  };
+  using InodePtr = std::shared_ptr<Inode>;
+  // Sets or clears names; a rename does both at once.
+  using NameChange = std::vector<std::pair<std::string, InodePtr>>;
+  struct PendingSync {
+    SimTime end;
+    InodePtr file;             // null: a directory sync
+    std::string directory;
+    std::size_t changes = 0;   // of the directory, oldest first
+  };
+
+  void Settle(SimTime now);
+  void FinishFileSync(Inode& file);
+  void PersistNames(const std::string& directory, std::size_t changes);
+  void SyncFile(const InodePtr& file);
+  SimTime NextSyncEnd();
+  void ChangeNames(const std::string& directory, NameChange change);
+  void TearFile(Inode& file);
+  storage::Status WriteFile(Inode& file, std::uint64_t offset, std::string_view data);
+
+  const DiskPlan plan_;
+  Random random_;
+  SimTime cursor_{0};         // of the work in progress
+  SimTime last_sync_end_{0};
+  SimTime extra_delay_{0};
+  bool syncs_broken_ = false;
+
+  std::map<std::string, InodePtr> written_names_;
+  std::map<std::string, InodePtr> durable_names_;
+  std::map<std::string, std::deque<NameChange>> unsynced_names_;  // by directory, oldest first
+  std::deque<PendingSync> pending_;
+  std::shared_ptr<std::set<std::string>> locks_ = std::make_shared<std::set<std::string>>();
+};
+
+}  // namespace quorate::sim

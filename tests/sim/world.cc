@@ -1,0 +1,192 @@
+#include "tests/sim/world.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tests/sim/linearizability.h"
+
+namespace quorate::sim {
+namespace {
+
+// Far above what any plan needs: a run that takes more is spinning at one moment.
+constexpr std::uint64_t kMaxEvents = 20'000'000;
+constexpr SimTime kLook = Millis(10);
+
+}  // namespace
+
+World::World(const Plan& plan, std::ostream* trace)
+    : plan_(plan),
+      random_(Mix(plan.seed + 0xd1ceULL)),
+      trace_(trace),
+      invariants_(plan.nodes),
+      network_(plan.network, events_, trace_, random_.Fork()),
+      environment_{plan_, events_, trace_, invariants_, network_, {}},
+      workload_{plan.clients, 1, {}} {
+  nodes_.emplace_back();
+  for (int id = 1; id <= plan_.nodes; ++id) {
+    nodes_.push_back(std::make_unique<Node>(environment_, static_cast<raft::NodeId>(id), random_.Fork()));
+  }
+  for (int id = 1; id <= plan_.clients.count; ++id) {
+    clients_.push_back(std::make_unique<Client>(environment_, nodes_, workload_, id, random_.Fork()));
+  }
+  faults_ = std::make_unique<Faults>(environment_, nodes_, random_.Fork());
+  network_.OnDelivery([this](raft::Message message) { nodes_[message.to]->Deliver(std::move(message)); });
+  environment_.on_leader = [this](raft::NodeId leader) { faults_->OnLeader(leader); };
+}
+
+Outcome World::Run() {
+  std::optional<Violation> violation;
+  try {
+    RunFaultyPart();
+    Converge();
+    Probe();
+    CheckAges();
+    CheckHistory();
+  } catch (const Violation& found) {
+    violation = found;
+    trace_.Event(events_.now(), raft::kNoNode, "violation", {},
+                 [&found] { return found.invariant + ": " + found.detail; });
+  }
+  Outcome outcome = Summary();
+  outcome.violation = std::move(violation);
+  return outcome;
+}
+
+void World::RunUntil(SimTime limit) {
+  while (events_.RunNext(limit)) {
+    if (events_.events_run() > kMaxEvents) {
+      Violate("time-moves-on", "more than " + std::to_string(kMaxEvents) + " events; stuck at " +
+                                   std::to_string(events_.now().count()) + " us");
+    }
+  }
+}
+
+bool World::RunUntil(const std::function<bool()>& reached, SimTime limit) {
+  for (const SimTime end = events_.now() + limit; events_.now() < end;) {
+    if (reached()) return true;
+    RunUntil(std::min(end, events_.now() + kLook));
+  }
+  return reached();
+}
+
+void World::RunFaultyPart() {
+  for (std::size_t id = 1; id < nodes_.size(); ++id) nodes_[id]->Start();
+  for (const auto& client : clients_) client->Start();
+  faults_->Start();
+  RunUntil(plan_.duration);
+}
+
+bool World::Converged() const {
+  const Node* first = nullptr;
+  bool leads = false;
+  for (std::size_t id = 1; id < nodes_.size(); ++id) {
+    const Node& node = *nodes_[id];
+    if (node.wiped()) continue;
+    if (!node.up()) return false;
+    if (first == nullptr) first = &node;
+    const raft::Raft& core = node.core();
+    leads = leads || core.role() == raft::Role::kLeader;
+    const bool same = core.term() == first->core().term() && core.leader() == first->core().leader() &&
+                      core.applied() == first->core().log().last() &&
+                      core.applied() == core.log().last() &&
+                      node.state_machine().hash() == first->state_machine().hash();
+    if (!same) return false;
+  }
+  return leads;
+}
+
+std::string World::WhyNotConverged() const {
+  std::string text = "after " + std::to_string(plan_.convergence_limit.count() / 1000) + " ms without faults:";
+  for (std::size_t id = 1; id < nodes_.size(); ++id) {
+    const Node& node = *nodes_[id];
+    text += " [node " + std::to_string(id);
+    if (!node.up()) {
+      text += node.wiped() ? " wiped]" : " down]";
+      continue;
+    }
+    const raft::Raft& core = node.core();
+    text += std::string(node.wiped() ? " wiped " : " ") + raft::ToString(core.role()) + " term " +
+            std::to_string(core.term()) + " leader " + std::to_string(core.leader()) + " last " +
+            std::to_string(core.log().last()) + " durable " + std::to_string(core.durable()) + " commit " +
+            std::to_string(core.commit()) + " applied " + std::to_string(core.applied()) + "]";
+  }
+  return text;
+}
+
+void World::Converge() {
+  for (const auto& client : clients_) client->Stop();
+  faults_->HealEverything();
+  trace_.Event(events_.now(), raft::kNoNode, "healed");
+  const auto reached = [this] {
+    return Converged() && std::all_of(clients_.begin(), clients_.end(),
+                                      [](const auto& client) { return client->idle(); });
+  };
+  if (!RunUntil(reached, plan_.convergence_limit + plan_.clients.deadline)) {
+    Violate("converges", WhyNotConverged());
+  }
+}
+
+void World::Probe() {
+  workload_.plan.loss = 0;
+  for (std::size_t id = 1; id < nodes_.size(); ++id) {
+    if (nodes_[id]->wiped()) continue;
+    for (const OperationKind kind : {OperationKind::kPut, OperationKind::kStrongRead}) {
+      Client& client = *clients_.front();
+      client.RunOnce(kind, id, plan_.convergence_limit);
+      RunUntil([&client] { return client.idle(); }, plan_.convergence_limit);
+      if (client.last().result != Result::kDone) {
+        Violate("healed-cluster-serves", std::string("a ") + (IsWrite(kind) ? "write" : "strong read") +
+                                             " through node " + std::to_string(id) + " does not succeed");
+      }
+    }
+  }
+  if (!RunUntil([this] { return Converged(); }, plan_.convergence_limit)) Violate("converges", WhyNotConverged());
+}
+
+// Heartbeats carry anchors, so that in a healthy cluster every node knows that it is fresh.
+void World::CheckAges() {
+  const SimTime limit = plan_.raft.election * 2 + plan_.network.delay_max * 4 + Millis(100);
+  const auto fresh = [this, limit] {
+    return std::all_of(nodes_.begin() + 1, nodes_.end(), [limit](const auto& node) {
+      if (node->wiped()) return true;
+      const auto age = node->Age();
+      return age && *age <= limit;
+    });
+  };
+  if (!RunUntil(fresh, plan_.convergence_limit)) {
+    Violate("healed-cluster-is-fresh", "a node cannot bound the age of its state to " +
+                                           std::to_string(limit.count()) + " us");
+  }
+}
+
+std::vector<LoggedWrite> World::CommittedWrites() const {
+  std::vector<LoggedWrite> writes;
+  for (raft::Index index = 1; index <= invariants_.committed(); ++index) {
+    const raft::Entry& entry = invariants_.EntryAt(index);
+    if (entry.kind == raft::EntryKind::kCommand) writes.push_back({index, OperationOf(entry.data)});
+  }
+  return writes;
+}
+
+void World::CheckHistory() {
+  if (auto wrong = FindViolation(workload_.history, CommittedWrites())) {
+    Violate("linearizable", std::move(*wrong));
+  }
+}
+
+Outcome World::Summary() const {
+  Outcome outcome;
+  outcome.trace_hash = trace_.hash();
+  outcome.events = events_.events_run();
+  outcome.operations = workload_.history.size();
+  for (const Operation& operation : workload_.history) {
+    const bool done = operation.result == Result::kDone;
+    outcome.writes += done && IsWrite(operation.kind) ? 1 : 0;
+    outcome.strong_reads += done && operation.kind == OperationKind::kStrongRead ? 1 : 0;
+  }
+  outcome.committed = invariants_.committed();
+  outcome.terms = invariants_.highest_term();
+  return outcome;
+}
+
+}  // namespace quorate::sim

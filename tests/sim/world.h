@@ -1,0 +1,69 @@
+// One run of one seed: nodes, network, clients and faults on one virtual clock, then the verdict.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "tests/sim/clients.h"
+#include "tests/sim/event_queue.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/invariants.h"
+#include "tests/sim/network.h"
+#include "tests/sim/node.h"
+#include "tests/sim/plan.h"
+#include "tests/sim/trace.h"
+
+namespace quorate::sim {
+
+struct Outcome {
+  std::optional<Violation> violation;
+  std::uint64_t trace_hash = 0;
+  std::uint64_t events = 0;
+  std::size_t operations = 0;  // that clients ended
+  std::size_t writes = 0;      // acknowledged
+  std::size_t strong_reads = 0;
+  raft::Index committed = 0;
+  raft::Term terms = 0;        // the highest term reached
+};
+
+class World {
+ public:
+  // `trace` may be null.
+  World(const Plan& plan, std::ostream* trace);
+
+  // Never throws for what the code under test does: a failed assertion is an outcome too.
+  Outcome Run();
+
+ private:
+  void RunUntil(SimTime limit);
+  // Runs until `reached` or for at most `limit`, looking every few milliseconds.
+  bool RunUntil(const std::function<bool()>& reached, SimTime limit);
+  void RunFaultyPart();
+  void Converge();
+  bool Converged() const;
+  std::string WhyNotConverged() const;
+  // A write through each node, and a strong read on it.
+  void Probe();
+  void CheckAges();
+  void CheckHistory();
+  std::vector<LoggedWrite> CommittedWrites() const;
+  Outcome Summary() const;
+
+  const Plan plan_;
+  Random random_;
+  EventQueue events_;
+  Trace trace_;
+  Invariants invariants_;
+  Network network_;
+  Environment environment_;
+  Nodes nodes_;
+  Workload workload_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::unique_ptr<Faults> faults_;
+};
+
+}  // namespace quorate::sim
