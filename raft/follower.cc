@@ -5,14 +5,26 @@
 #include "raft/raft.h"
 
 namespace quorate::raft {
+namespace {
+
+// Whether the log has the leader's entry there. What is committed is in every later leader's log
+// (leader completeness), so it matches even where this log no longer knows its term: a late append
+// may start before the log does.
+bool Holds(const Log& log, Index commit, Position position) {
+  if (position.index > commit) return log.Matches(position);
+  const auto term = log.TermAt(position.index);
+  QUORATE_ASSERT(!term || *term == position.term, "committed entries are never contradicted");
+  return true;
+}
+
+}  // namespace
 
 void Raft::Handle(Time now, NodeId from, Append& append) {
   leader_heard_ = now;
   ResetElectionTimer(now);
   round_seen_ = std::max(round_seen_, append.round);
   Adopt(append.anchor);
-  if (!log_.Matches(append.previous)) {
-    QUORATE_ASSERT(append.previous.index > commit_, "committed entries are never contradicted");
+  if (!Holds(log_, commit_, append.previous)) {
     const Index before = append.previous.index - 1;
     SendDurably(from, AppendReply{.accepted = false,
                                   .verified = 0,
@@ -27,8 +39,8 @@ void Raft::Handle(Time now, NodeId from, Append& append) {
   bool appended = false;
   for (Entry& entry : append.entries) {
     proven = entry.index;
-    if (log_.Matches({entry.index, entry.term}))
-      continue;  // a duplicate, or overtaken: never cut for it (CCF)
+    // A duplicate, or overtaken: never cut for it (CCF).
+    if (Holds(log_, commit_, {entry.index, entry.term})) continue;
     if (entry.index <= log_.last()) TruncateLog(entry.index);
     AppendToLog(std::move(entry));
     appended = true;

@@ -107,6 +107,7 @@ const std::map<std::string, Interpreter::Command>& Interpreter::Commands() {
       {"crash", &Interpreter::Crash},
       {"restart", &Interpreter::Restart},
       {"wipe", &Interpreter::Wipe},
+      {"trim", &Interpreter::Trim},
       {"propose", &Interpreter::Propose},
       {"bulk", &Interpreter::Bulk},
       {"read", &Interpreter::Read},
@@ -383,6 +384,17 @@ void Interpreter::Restart(const Words& words) {
 
 void Interpreter::Wipe(const Words& words) {
   cluster_.Wipe(Number(Word(words, 0)));
+}
+
+// trim N I: a node that is down drops its log up to I, where its snapshot ends.
+void Interpreter::Trim(const Words& words) {
+  Disk& disk = cluster_.At(Number(Word(words, 0))).disk;
+  const std::uint64_t count = Number(Word(words, 1)) - disk.start.index;
+  if (count == 0 || count > disk.entries.size()) throw std::invalid_argument("nothing to trim");
+  const raft::Entry& last = disk.entries[count - 1];
+  disk.start = {last.index, last.term};
+  disk.entries.erase(disk.entries.begin(),
+                     disk.entries.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
 void Interpreter::ProposeAll(NodeId id, const std::vector<Bytes>& commands) {

@@ -56,6 +56,7 @@ class Interpreter {
   void Crash(const Words& words);
   void Restart(const Words& words);
   void Wipe(const Words& words);
+  void Trim(const Words& words);
   // Clients.
   void Propose(const Words& words);
   void Bulk(const Words& words);
