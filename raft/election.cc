@@ -20,10 +20,13 @@ bool Raft::HeardFromLeader(Time now) const {
 }
 
 // A node whose disk is stuck could not persist a vote or an entry: it would lead nobody anywhere
-// (hashicorp/raft #503). A sole voter has no one else to leave the work to.
+// (hashicorp/raft #503). A sole voter has no one else to leave the work to; but it too waits for
+// the vote that is on its way to the disk, or a disk slower than the timeout would never see one
+// count.
 bool Raft::MayCampaign(Time now) const {
   const VoterSet& voters = configuration().voters;
-  return voters.Contains(self_.id) && (!DiskStuck(now) || voters.IsSole(self_.id));
+  if (!voters.Contains(self_.id) || !HardStateDurable()) return false;
+  return !DiskStuck(now) || voters.IsSole(self_.id);
 }
 
 // Raft 5.4.1.
@@ -118,6 +121,7 @@ void Raft::Handle(Time now, NodeId from, const VoteRequest& request) {
     return;
   }
   if (hard_state_.vote == kNoNode) SetHardState({term(), from});
+  role_ = Follower{};  // of nobody yet; a pre-candidate that votes for another gives up its own bid
   ResetElectionTimer(now);
   const VoteReply granted{false, request.for_term, true};
   if (Broken(options_.control, Control::kVoteNotPersisted)) {

@@ -25,9 +25,18 @@ void Raft::TickLeader(Time now) {
   for (auto& [id, peer] : leader->peers) {
     const bool probing = peer.state == ProgressState::kProbe;
     const Duration patience = options_.heartbeat * (probing ? 1 : kSilentHeartbeats);
-    const bool waiting = probing ? peer.probe_sent : !peer.inflight.empty();
-    if (waiting && now - peer.last_sent >= patience) peer.BecomeProbe(peer.match + 1);
+    // Until everything sent is known to be durable there, not only received: the ack that says so
+    // may be the one that was lost.
+    const bool waiting = probing ? peer.probe_sent : peer.match + 1 < peer.next;
+    if (!waiting || now - peer.last_sent < patience) continue;
+    if (probing) {
+      peer.probe_sent = false;  // the same question again, not the whole log
+    } else {
+      peer.BecomeProbe(peer.match + 1);
+    }
   }
+  // Here and not in StartRound: rounds for reads must not put off what only ticks do.
+  leader->next_heartbeat = now + options_.heartbeat;
   StartRound(now);
 }
 
@@ -85,7 +94,15 @@ void Raft::OnFetched(Time now, NodeId to, std::vector<Entry> entries) {
   Progress& peer = leader->peers[to];
   if (!peer.fetching) return;  // it has gone back to probing since
   peer.fetching = false;
-  if (entries.empty() || entries.front().index != peer.next) return;
+  if (entries.empty()) {
+    // Not at once again, or a disk that cannot read would be asked in a loop: the next heartbeat
+    // probes, and replication goes on from the answer.
+    peer.BecomeProbe(peer.next);
+    peer.probe_sent = true;
+    peer.last_sent = now;
+    return;
+  }
+  if (entries.front().index != peer.next) return;  // answers a request from before it went back
   for (const Entry& entry : entries) {
     if (!log_.Matches({entry.index, entry.term})) return;
   }
@@ -151,15 +168,21 @@ void Raft::AdvanceCommit() {
   if (held > commit_ && log_.TermAt(held) == term()) CommitTo(held);
 }
 
-// Puts a member's uuid on record when the leader first hears from it. One configuration entry at a
-// time, and none before this term's first entry has committed (Ongaro 2015).
+// Puts a member's uuid on record when the leader first hears from it, and its own if no earlier
+// leader did. One configuration entry at a time, and none before this term's first entry has
+// committed (Ongaro 2015).
 void Raft::RecordMember(NodeId from, const Uuid& uuid) {
   if (AsLeader() == nullptr || uuid.empty() || !TermStartCommitted()) return;
-  const Member* member = configuration().Find(from);
-  if (member == nullptr || !member->uuid.empty() || configurations_.back().first > commit_) return;
+  const auto unmet = [this](NodeId id) {
+    const Member* member = configuration().Find(id);
+    return member != nullptr && member->uuid.empty();
+  };
+  if ((!unmet(from) && !unmet(self_.id)) || configurations_.back().first > commit_) return;
   Configuration next = configuration();
-  for (Member& m : next.members) {
-    if (m.id == from) m.uuid = uuid;
+  for (Member& member : next.members) {
+    if (!member.uuid.empty()) continue;
+    if (member.id == from) member.uuid = uuid;
+    if (member.id == self_.id) member.uuid = self_.uuid;
   }
   AppendToLog({term(), log_.last() + 1, EntryKind::kConfiguration, Bytes::Copy(next.Encode())});
 }

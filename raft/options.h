@@ -33,7 +33,8 @@ struct Options {
   // Durable entries kept in memory for followers that lag a little; older ones are fetched from
   // disk.
   std::size_t max_cached_bytes = 16 << 20;
-  // Reads forwarded by followers that wait for a round; over it, they are refused.
+  // Reads that wait for a round at the leader, and that a follower has asked the leader about; over
+  // it, they are refused.
   std::size_t max_forwarded_reads = 4096;
 
   // Brings one known bug back (tests/sim --control). Ignored unless built with QUORATE_CONTROLS.

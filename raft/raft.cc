@@ -73,7 +73,7 @@ bool Raft::transferring() const {
 }
 
 bool Raft::DiskStuck(Time now) const {
-  return !outstanding_.empty() && now - outstanding_.front().issued > options_.election;
+  return !outstanding_.empty() && now - outstanding_.front().waiting_since > options_.election;
 }
 
 void Raft::Step(Time now, Message message) {
@@ -106,7 +106,9 @@ bool Raft::HandleTerm(Time now, const Message& message) {
     // not wait for the disk.
     if (from_leader) Send(message.from, HeartbeatReply{});
     if (vote != nullptr) Send(message.from, VoteReply{vote->pre_vote, vote->for_term, false});
-    return false;
+    // A voter that is behind answers a pre-vote from its own term: a forecast, not a promise.
+    const auto* reply = std::get_if<VoteReply>(&message.body);
+    return reply != nullptr && reply->pre_vote;
   }
   if (message.term > term()) {
     if (vote != nullptr && vote->pre_vote)
@@ -151,11 +153,12 @@ void Raft::Send(NodeId to, MessageBody body) {
 }
 
 void Raft::SendDurably(NodeId to, MessageBody body) {
-  if (HardStateDurable()) {
-    Send(to, std::move(body));
-  } else {
-    held_.emplace_back(to, std::move(body));
-  }
+  if (HardStateDurable()) return Send(to, std::move(body));
+  // Only the latest of a kind: while a disk is stuck the leader goes on asking.
+  std::erase_if(held_, [&](const auto& held) {
+    return held.first == to && held.second.index() == body.index();
+  });
+  held_.emplace_back(to, std::move(body));
 }
 
 void Raft::ReleaseHeld() {
@@ -212,6 +215,8 @@ void Raft::OnDurable(Time now, const DurabilityToken& token) {
     done = std::move(outstanding_.front());
     outstanding_.pop_front();
   }
+  // The disk moves: what queued behind this sync has not been waiting for its own.
+  if (!outstanding_.empty()) outstanding_.front().waiting_since = now;
   if (Broken(options_.control, Control::kTokenByPosition)) {
     if (log_.Matches(token.last)) durable_ = std::max(durable_, token.last.index);
   } else if (token.term != term() || done.token != token) {
@@ -251,7 +256,7 @@ Time Raft::NextDeadline() const {
   Time next = election_deadline_;
   if (const Leader* leader = AsLeader()) {
     next = leader->next_heartbeat;
-    if (!leader->rounds.waiting.empty() && TermStartCommitted() &&
+    if (!leader->rounds.waiting.empty() && TermStartCommitted() && !leader->rounds.Full() &&
         !leader->rounds.in_flight.empty()) {
       next = std::min(next, leader->rounds.in_flight.back().started + options_.round_spacing);
     }

@@ -78,7 +78,7 @@ enum class ReadFailure {
   kNoLeader,       // nobody to ask
   kLeaderChanged,  // asked a leader that no longer leads, or is unreachable; ask again
   kNoQuorum,  // this node led, and could not confirm within an election timeout that it still does
-  kOverloaded,  // more forwarded reads than the leader keeps
+  kOverloaded,  // more reads wait than Options::max_forwarded_reads
 };
 
 // Answers RequestRead(id): once applied >= index the state is as fresh as the moment of the
@@ -207,14 +207,15 @@ class Raft {
   // A batch on its way to the disk.
   struct Outstanding {
     DurabilityToken token;
-    HardState hard_state;  // durable once the batch is
-    Index last = 0;        // the log's last index at issue, lowered if the tail is cut afterwards
-    Time issued{0};
+    HardState hard_state;   // durable once the batch is
+    Index last = 0;         // the log's last index at issue, lowered if the tail is cut afterwards
+    Time waiting_since{0};  // its issue, or the end of the sync before it
   };
   // A read of this node that a leader elsewhere must answer.
   struct ForwardedRead {
     std::uint64_t read = 0;
-    Time sent{0};
+    Time requested{0};
+    Time sent{0};  // of this attempt
   };
 
   // raft.cc
@@ -273,7 +274,7 @@ class Raft {
   void Handle(Time now, NodeId from, const ReadIndexRequest& request);
   void Handle(Time now, NodeId from, const ReadIndexReply& reply);
   void TakeUpRead(Leader& leader, WaitingRead read);
-  void ForwardRead(Time now, std::uint64_t read);
+  void ForwardRead(Time now, std::uint64_t read, Time requested);
   void AnswerRead(const WaitingRead& read, ReadFailure failure);
   void FailReads(ReadFailure failure);
   void RetryForwardedReads(Time now);

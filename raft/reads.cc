@@ -12,9 +12,13 @@ bool Raft::TermStartCommitted() const {
 
 void Raft::RequestRead(Time now, std::uint64_t id) {
   if (Leader* leader = AsLeader()) {
-    TakeUpRead(*leader, {kNoNode, id, 0});
+    if (leader->rounds.waiting.size() >= options_.max_forwarded_reads) {
+      ready_.reads.push_back({id, ReadFailure::kOverloaded, 0, false});
+    } else {
+      TakeUpRead(*leader, {kNoNode, id, 0});
+    }
   } else {
-    ForwardRead(now, id);
+    ForwardRead(now, id, /*requested=*/now);
   }
 }
 
@@ -36,26 +40,34 @@ void Raft::TakeUpRead(Leader& leader, WaitingRead read) {
   leader.rounds.waiting.push_back(read);
 }
 
-void Raft::ForwardRead(Time now, std::uint64_t read) {
+void Raft::ForwardRead(Time now, std::uint64_t read, Time requested) {
+  ReadFailure failure = ReadFailure::kNone;
   if (leader() == kNoNode) {
-    ready_.reads.push_back({read, ReadFailure::kNoLeader, 0, false});
+    failure = ReadFailure::kNoLeader;
+  } else if (forwarded_.size() >= options_.max_forwarded_reads) {
+    failure = ReadFailure::kOverloaded;
+  } else if (now - requested >= options_.election) {
+    failure = ReadFailure::kLeaderChanged;  // it is heard, and does not hear or cannot answer
+  }
+  if (failure != ReadFailure::kNone) {
+    ready_.reads.push_back({read, failure, 0, false});
     return;
   }
   const std::uint64_t id = next_read_id_++;
-  forwarded_[id] = {read, now};
+  forwarded_[id] = {read, requested, now};
   Send(leader(), ReadIndexRequest{id});
 }
 
 // A request or its reply may be lost. Each attempt has its own id, so that a late answer to an old
 // one cannot stand for a read that began after it (etcd #20418).
 void Raft::RetryForwardedReads(Time now) {
-  std::vector<std::uint64_t> again;
+  std::vector<ForwardedRead> again;
   std::erase_if(forwarded_, [&](const auto& item) {
     const bool late = now - item.second.sent >= options_.read_retry;
-    if (late) again.push_back(item.second.read);
+    if (late) again.push_back(item.second);
     return late;
   });
-  for (std::uint64_t read : again) ForwardRead(now, read);
+  for (const ForwardedRead& read : again) ForwardRead(now, read.read, read.requested);
 }
 
 void Raft::Handle(Time, NodeId from, const ReadIndexReply& reply) {
@@ -77,7 +89,7 @@ void Raft::Handle(Time, NodeId from, const ReadIndexReply& reply) {
 bool Raft::RoundDue(Time now) const {
   const Rounds& rounds = AsLeader()->rounds;
   const bool may_serve = TermStartCommitted() || Broken(options_.control, Control::kReadBeforeNoop);
-  if (rounds.waiting.empty() || !may_serve) return false;
+  if (rounds.waiting.empty() || rounds.Full() || !may_serve) return false;
   return rounds.in_flight.empty() ||
          now - rounds.in_flight.back().started >= options_.round_spacing;
 }
@@ -91,7 +103,6 @@ void Raft::StartRound(Time now) {
   for (const auto& [id, peer] : leader->peers) {
     if (peer.clock) round.clocks[id] = *peer.clock;
   }
-  leader->next_heartbeat = now + options_.heartbeat;
   SendHeartbeats();
   ConfirmRounds();  // a sole voter confirms at once
 }

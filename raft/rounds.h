@@ -38,6 +38,9 @@ struct Rounds {
   Round& Start(Time now, Index commit, bool own_term, bool take_reads);
   // Takes out every round up to `number`, oldest first: they are confirmed.
   std::vector<Round> Confirm(std::uint64_t number);
+  // Reads start no round while this many wait for answers: over a link slower than kMaxInFlight
+  // rounds, each would be merged away before its own answer came.
+  bool Full() const { return in_flight.size() >= kMaxInFlight; }
 
   std::uint64_t last_number = 0;
   std::deque<Round> in_flight;         // ascending; bounded by kMaxInFlight
