@@ -1,0 +1,224 @@
+#include "src/metrics.h"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <utility>
+#include <vector>
+
+namespace quorate::server {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<ClientMetric::Label>;
+using Families = std::vector<MetricFamily>;
+
+constexpr double kMicro = 1e-6;
+
+MetricFamily& Family(Families& all, const char* name, const char* help, MetricType type) {
+  all.push_back({name, help, type, {}});
+  return all.back();
+}
+
+void AddGauge(MetricFamily& family, double value, Labels labels = {}) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  metric.gauge.value = value;
+  family.metric.push_back(std::move(metric));
+}
+
+void AddCounter(MetricFamily& family, double value, Labels labels = {}) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  metric.counter.value = value;
+  family.metric.push_back(std::move(metric));
+}
+
+// `unit`: what one counted unit is in base units.
+template <typename HistogramType>
+void AddHistogram(MetricFamily& family, const HistogramType& histogram, double unit,
+                  Labels labels = {}) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < HistogramType::kBuckets; ++i) {
+    total += histogram.counts[i];
+    metric.histogram.bucket.push_back(
+        {total, static_cast<double>(HistogramType::UpperBound(i)) * unit});
+  }
+  metric.histogram.sample_count = total + histogram.counts.back();
+  metric.histogram.sample_sum = static_cast<double>(histogram.sum) * unit;
+  family.metric.push_back(std::move(metric));
+}
+
+void Gauge(Families& all, const char* name, const char* help, double value) {
+  AddGauge(Family(all, name, help, MetricType::Gauge), value);
+}
+
+void Counter(Families& all, const char* name, const char* help, double value) {
+  AddCounter(Family(all, name, help, MetricType::Counter), value);
+}
+
+void AddRequests(Families& all, const Metrics& metrics) {
+  MetricFamily& requests =
+      Family(all, "quorate_request_duration_seconds",
+             "Time from receiving a request to its successful answer", MetricType::Histogram);
+  for (std::size_t op = 0; op < kOperations; ++op) {
+    for (std::size_t level = 0; level < kLevels; ++level) {
+      const LatencyHistogram& histogram = metrics.requests[op][level];
+      if (histogram.sum == 0 && histogram.counts == LatencyHistogram{}.counts) continue;
+      AddHistogram(requests, histogram, kMicro,
+                   {{"operation", ToString(static_cast<Operation>(op))},
+                    {"level", ToString(static_cast<Level>(level))}});
+    }
+  }
+  MetricFamily& refusals =
+      Family(all, "quorate_refusals_total", "Requests and connections refused, by reason",
+             MetricType::Counter);
+  for (int code = wire::Code_MIN; code <= wire::Code_MAX; ++code) {
+    if (!wire::Code_IsValid(code) || code == wire::OK) continue;
+    AddCounter(refusals, static_cast<double>(metrics.refusals[static_cast<std::size_t>(code)]),
+               {{"reason", wire::Code_Name(static_cast<wire::Code>(code))}});
+  }
+}
+
+void AddStorage(Families& all, const Metrics& metrics) {
+  AddHistogram(Family(all, "quorate_log_sync_duration_seconds",
+                      "Time to write and sync one batch to the log", MetricType::Histogram),
+               metrics.log_sync, kMicro);
+  AddHistogram(Family(all, "quorate_log_batch_entries", "Entries in one batch written to the log",
+                      MetricType::Histogram),
+               metrics.log_batch_entries, 1);
+  AddHistogram(Family(all, "quorate_log_batch_bytes", "Bytes in one batch written to the log",
+                      MetricType::Histogram),
+               metrics.log_batch_bytes, 1);
+  AddHistogram(Family(all, "quorate_apply_duration_seconds",
+                      "Time to apply one batch to the state machine", MetricType::Histogram),
+               metrics.apply, kMicro);
+  AddHistogram(Family(all, "quorate_apply_batch_entries",
+                      "Entries in one batch applied to the state machine", MetricType::Histogram),
+               metrics.apply_batch_entries, 1);
+}
+
+void AddRaft(Families& all, const Metrics& metrics, const wire::NodeStatus& status) {
+  MetricFamily& role =
+      Family(all, "quorate_role", "1 for the role this node has now", MetricType::Gauge);
+  for (const char* name : {"leader", "follower", "candidate", "pre-candidate"}) {
+    AddGauge(role, status.role() == name ? 1 : 0, {{"role", name}});
+  }
+  const auto number = [](std::uint64_t value) { return static_cast<double>(value); };
+  Gauge(all, "quorate_term", "Current term", number(status.term()));
+  Gauge(all, "quorate_leader_id", "Node id of the leader, 0 if unknown", number(status.leader()));
+  Gauge(all, "quorate_commit_index", "Highest index known committed", number(status.commit()));
+  Gauge(all, "quorate_applied_index", "Highest index applied", number(status.applied()));
+  Gauge(all, "quorate_durable_index", "Highest index on this node's disk",
+        number(status.durable_index()));
+  Gauge(all, "quorate_last_index", "Highest index in this node's log", number(status.last_index()));
+  Gauge(all, "quorate_ready", "1 if the node answers ready at /readyz", status.ready() ? 1 : 0);
+  Counter(all, "quorate_leader_changes_total", "Changes of leader that this node has seen",
+          number(metrics.leader_changes));
+  MetricFamily& lag =
+      Family(all, "quorate_peer_lag_entries",
+             "Entries a peer is behind the leader's log; on the leader only", MetricType::Gauge);
+  for (const auto& peer : status.peers()) {
+    if (!peer.state().empty())
+      AddGauge(lag, number(peer.lag()), {{"peer", std::to_string(peer.id())}});
+  }
+}
+
+void AddNetwork(Families& all, const Metrics& metrics, const wire::NodeStatus& status,
+                const PeerQueues& peer_queues) {
+  const auto number = [](std::uint64_t value) { return static_cast<double>(value); };
+  MetricFamily& queued = Family(all, "quorate_peer_queued_bytes",
+                                "Bytes waiting to be sent to a peer", MetricType::Gauge);
+  for (const auto& [peer, bytes] : peer_queues) {
+    AddGauge(queued, number(bytes), {{"peer", std::to_string(peer)}});
+  }
+  MetricFamily& connected =
+      Family(all, "quorate_peer_connected", "1 if this node can send to a peer", MetricType::Gauge);
+  for (const auto& peer : status.peers()) {
+    AddGauge(connected, peer.connected() ? 1 : 0, {{"peer", std::to_string(peer.id())}});
+  }
+  Gauge(all, "quorate_connections", "Client connections open", number(status.connections()));
+  Counter(all, "quorate_connections_accepted_total", "Client connections accepted",
+          number(metrics.connections_accepted));
+  Gauge(all, "quorate_client_queued_bytes", "Bytes waiting to be sent to clients",
+        number(status.bytes_queued()));
+}
+
+// The names every Prometheus client library uses.
+void AddProcess(Families& all) {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * kMicro;
+  };
+  Counter(all, "process_cpu_seconds_total", "Total user and system CPU time spent in seconds",
+          seconds(usage.ru_utime) + seconds(usage.ru_stime));
+  std::ifstream statm("/proc/self/statm");
+  double size = 0;
+  double resident = 0;
+  if (!(statm >> size >> resident)) return;
+  const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
+  Gauge(all, "process_resident_memory_bytes", "Resident memory size in bytes", resident * page);
+  Gauge(all, "process_virtual_memory_bytes", "Virtual memory size in bytes", size * page);
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  Gauge(all, "process_max_fds", "Maximum number of open file descriptors",
+        static_cast<double>(files.rlim_cur));
+}
+
+}  // namespace
+
+const char* ToString(Operation operation) {
+  switch (operation) {
+    case Operation::kPut:
+      return "put";
+    case Operation::kDelete:
+      return "delete";
+    case Operation::kCompareAndSet:
+      return "cas";
+    case Operation::kGet:
+      return "get";
+    case Operation::kScan:
+      return "scan";
+    case Operation::kStatus:
+      return "status";
+  }
+  return "unknown";
+}
+
+const char* ToString(Level level) {
+  switch (level) {
+    case Level::kStrong:
+      return "strong";
+    case Level::kSession:
+      return "session";
+    case Level::kEventual:
+      return "eventual";
+    case Level::kCommit:
+      return "commit";
+    case Level::kNone:
+      return "none";
+  }
+  return "unknown";
+}
+
+std::string FormatMetrics(const Metrics& metrics, const wire::NodeStatus& status,
+                          const PeerQueues& peer_queues) {
+  Families all;
+  all.reserve(64);
+  AddRequests(all, metrics);
+  AddStorage(all, metrics);
+  AddRaft(all, metrics, status);
+  AddNetwork(all, metrics, status, peer_queues);
+  AddProcess(all);
+  return prometheus::TextSerializer().Serialize(all);
+}
+
+}  // namespace quorate::server

@@ -1,0 +1,53 @@
+// What an operator sets.
+#pragma once
+
+#include <spdlog/common.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "raft/options.h"
+#include "raft/types.h"
+#include "src/address.h"
+#include "src/logger.h"
+#include "src/service.h"
+#include "storage/log.h"
+#include "storage/state_machine.h"
+
+namespace quorate::server {
+
+struct ServerOptions {
+  raft::NodeId id = raft::kNoNode;
+  std::string cluster_name = "quorate";
+  std::map<raft::NodeId, HostPort> cluster;  // every member and its peer address
+  std::string data_dir;
+  bool bootstrap = false;
+
+  HostPort peer_address;               // to listen on
+  HostPort client_address;             // to listen on
+  HostPort advertised_client_address;  // what clients and peers are told
+  HostPort http_address;
+
+  spdlog::level::level_enum log_level = spdlog::level::info;
+  LogFormat log_format = LogFormat::kText;
+
+  raft::Options raft;
+  storage::LogOptions log;
+  storage::DatabaseOptions database;
+  ServiceLimits service;
+};
+
+// Names the cluster on every connection and in every data directory, so that nodes of different
+// clusters never take each other's messages: FNV-1a, 64 bits, of "quorate 1\n", the cluster's name,
+// "\n", then "<id>=<host:port>\n" for each member in ascending order of id. Stable for ever; never
+// 0.
+std::uint64_t ClusterId(const std::string& cluster_name,
+                        const std::map<raft::NodeId, HostPort>& members);
+
+// "30ms", "1.5s", "2m", "250us".
+storage::Result<raft::Duration> ParseDuration(std::string_view text);
+// "1048576", "64KiB", "64MiB", "1GiB".
+storage::Result<std::uint64_t> ParseBytes(std::string_view text);
+
+}  // namespace quorate::server

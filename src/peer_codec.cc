@@ -1,0 +1,207 @@
+#include "src/peer_codec.h"
+
+#include <utility>
+
+#include "storage/entry_codec.h"
+
+namespace quorate::server {
+namespace {
+
+template <class... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+void Put(const raft::Position& from, peer::Position* to) {
+  to->set_index(from.index);
+  to->set_term(from.term);
+}
+
+void Put(const raft::ClockReading& from, peer::ClockReading* to) {
+  to->set_at_us(from.at.count());
+  to->set_boot_id(from.boot_id);
+}
+
+void Put(const raft::Anchor& from, peer::Anchor* to) {
+  to->set_index(from.index);
+  Put(from.reading, to->mutable_reading());
+}
+
+raft::Position Take(const peer::Position& from) {
+  return {from.index(), from.term()};
+}
+
+raft::ClockReading Take(const peer::ClockReading& from) {
+  return {raft::Time(from.at_us()), from.boot_id()};
+}
+
+raft::Anchor Take(const peer::Anchor& from) {
+  return {from.index(), Take(from.reading())};
+}
+
+// Nothing if the body is not exactly that many entries.
+std::optional<std::vector<raft::Entry>> TakeEntries(std::string_view body, std::size_t count) {
+  if (count > body.size() / storage::kEntryHeaderBytes) return std::nullopt;
+  std::vector<raft::Entry> entries;
+  entries.reserve(count);
+  while (entries.size() < count) {
+    auto entry = storage::TakeEntry(body);
+    if (!entry) return std::nullopt;
+    entries.push_back(std::move(*entry));
+  }
+  if (!body.empty()) return std::nullopt;
+  return entries;
+}
+
+std::optional<raft::MessageBody> TakeAppend(const peer::Append& from, std::string_view body) {
+  auto entries = TakeEntries(body, from.entries());
+  if (!entries) return std::nullopt;
+  raft::Append append{.previous = Take(from.previous()),
+                      .commit = from.commit(),
+                      .round = from.round(),
+                      .anchor = std::nullopt,
+                      .entries = std::move(*entries)};
+  if (from.has_anchor()) append.anchor = Take(from.anchor());
+  // The core may rely on it that entries follow each other.
+  raft::Index expected = append.previous.index;
+  for (const raft::Entry& entry : append.entries) {
+    if (entry.index != ++expected) return std::nullopt;
+  }
+  return append;
+}
+
+raft::AppendReply TakeAppendReply(const peer::AppendReply& from) {
+  return {.accepted = from.accepted(),
+          .verified = from.verified(),
+          .durable = from.durable(),
+          .rejected = from.rejected(),
+          .hint = Take(from.hint()),
+          .round = from.round(),
+          .clock = Take(from.clock())};
+}
+
+std::optional<raft::MessageBody> TakeBody(const peer::RaftMessage& from, std::string_view body) {
+  switch (from.body_case()) {
+    case peer::RaftMessage::kVoteRequest: {
+      const auto& vote = from.vote_request();
+      return raft::VoteRequest{vote.pre_vote(), vote.for_term(), Take(vote.last()),
+                               vote.transfer()};
+    }
+    case peer::RaftMessage::kVoteReply: {
+      const auto& vote = from.vote_reply();
+      return raft::VoteReply{vote.pre_vote(), vote.for_term(), vote.granted()};
+    }
+    case peer::RaftMessage::kAppend:
+      return TakeAppend(from.append(), body);
+    case peer::RaftMessage::kAppendReply:
+      return TakeAppendReply(from.append_reply());
+    case peer::RaftMessage::kHeartbeat: {
+      const auto& beat = from.heartbeat();
+      raft::Heartbeat heartbeat{beat.commit(), beat.round(), std::nullopt};
+      if (beat.has_anchor()) heartbeat.anchor = Take(beat.anchor());
+      return heartbeat;
+    }
+    case peer::RaftMessage::kHeartbeatReply:
+      return raft::HeartbeatReply{from.heartbeat_reply().round(),
+                                  Take(from.heartbeat_reply().clock())};
+    case peer::RaftMessage::kReadIndexRequest:
+      return raft::ReadIndexRequest{from.read_index_request().id()};
+    case peer::RaftMessage::kReadIndexReply: {
+      const auto& reply = from.read_index_reply();
+      return raft::ReadIndexReply{reply.id(), reply.granted(), reply.index()};
+    }
+    case peer::RaftMessage::kTimeoutNow:
+      return raft::TimeoutNow{};
+    case peer::RaftMessage::BODY_NOT_SET:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+void PutAppend(const raft::Append& from, peer::Append* to, std::string& body) {
+  Put(from.previous, to->mutable_previous());
+  to->set_commit(from.commit);
+  to->set_round(from.round);
+  if (from.anchor) Put(*from.anchor, to->mutable_anchor());
+  to->set_entries(static_cast<std::uint32_t>(from.entries.size()));
+  for (const raft::Entry& entry : from.entries) storage::AppendEntry(entry, body);
+}
+
+void PutAppendReply(const raft::AppendReply& from, peer::AppendReply* to) {
+  to->set_accepted(from.accepted);
+  to->set_verified(from.verified);
+  to->set_durable(from.durable);
+  to->set_rejected(from.rejected);
+  if (from.hint != raft::Position{}) Put(from.hint, to->mutable_hint());
+  to->set_round(from.round);
+  Put(from.clock, to->mutable_clock());
+}
+
+void PutBody(const raft::MessageBody& from, peer::RaftMessage& to, std::string& body) {
+  std::visit(
+      Overloaded{
+          [&](const raft::VoteRequest& vote) {
+            auto* out = to.mutable_vote_request();
+            out->set_pre_vote(vote.pre_vote);
+            out->set_for_term(vote.for_term);
+            Put(vote.last, out->mutable_last());
+            out->set_transfer(vote.transfer);
+          },
+          [&](const raft::VoteReply& vote) {
+            auto* out = to.mutable_vote_reply();
+            out->set_pre_vote(vote.pre_vote);
+            out->set_for_term(vote.for_term);
+            out->set_granted(vote.granted);
+          },
+          [&](const raft::Append& append) { PutAppend(append, to.mutable_append(), body); },
+          [&](const raft::AppendReply& reply) { PutAppendReply(reply, to.mutable_append_reply()); },
+          [&](const raft::Heartbeat& beat) {
+            auto* out = to.mutable_heartbeat();
+            out->set_commit(beat.commit);
+            out->set_round(beat.round);
+            if (beat.anchor) Put(*beat.anchor, out->mutable_anchor());
+          },
+          [&](const raft::HeartbeatReply& reply) {
+            auto* out = to.mutable_heartbeat_reply();
+            out->set_round(reply.round);
+            Put(reply.clock, out->mutable_clock());
+          },
+          [&](const raft::ReadIndexRequest& request) {
+            to.mutable_read_index_request()->set_id(request.id);
+          },
+          [&](const raft::ReadIndexReply& reply) {
+            auto* out = to.mutable_read_index_reply();
+            out->set_id(reply.id);
+            out->set_granted(reply.granted);
+            out->set_index(reply.index);
+          },
+          [&](const raft::TimeoutNow&) { to.mutable_timeout_now(); },
+      },
+      from);
+}
+
+}  // namespace
+
+void PeerCodec::Encode(const raft::Message& message, std::string& out) {
+  header_.Clear();
+  body_.clear();
+  header_.set_term(message.term);
+  PutBody(message.body, header_, body_);
+  wire::AppendFrame(out, wire::FrameType::kRaft, 0, 0, header_, body_);
+}
+
+std::optional<raft::Message> PeerCodec::Decode(const wire::Frame& frame) {
+  if (!header_.ParseFromArray(frame.header.data(), static_cast<int>(frame.header.size()))) {
+    return std::nullopt;
+  }
+  auto body = TakeBody(header_, frame.body);
+  if (!body) return std::nullopt;
+  raft::Message message;
+  message.term = header_.term();
+  message.body = std::move(*body);
+  return message;
+}
+
+}  // namespace quorate::server

@@ -1,0 +1,240 @@
+// The request service: what clients ask of this node over the wire contract
+// (client/proto/wire.proto).
+//
+//   service.cc        connections, greetings, limits, deadlines, replies
+//   service_write.cc  put, delete, compare-and-set
+//   service_read.cc   get: strong, session, eventual; certificates
+//   service_scan.cc   scans and their cursors
+//
+// Every request that is taken up is answered exactly once: by its result, by a refusal, or at its
+// deadline.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client/proto/frame.h"
+#include "client/proto/wire.pb.h"
+#include "src/connection.h"
+#include "src/listener.h"
+#include "src/logger.h"
+#include "src/loop.h"
+#include "src/metrics.h"
+#include "src/replica.h"
+#include "src/slots.h"
+
+namespace quorate::server {
+
+struct ServiceLimits {
+  std::size_t max_connections = 10'000;
+  std::size_t max_in_flight_bytes = 16
+                                    << 20;  // requests of one connection that are not answered yet
+  std::size_t max_in_flight_requests = 65'536;  // of one connection
+  // Answers that a client does not read: over the first, nothing more is read from it; over the
+  // second, reads are refused.
+  std::size_t pause_output_bytes = 4 << 20;
+  std::size_t max_output_bytes = 16 << 20;
+  raft::Duration hello_timeout{5'000'000};  // from connecting to the first frame
+  raft::Duration stalled_timeout{
+      20'000'000};  // a paused client that reads nothing for so long is closed
+  raft::Duration default_deadline{5'000'000};
+  raft::Duration max_deadline{60'000'000};
+  raft::Duration slow_request{500'000};  // logged
+  std::size_t max_cursors = 16;          // of one connection
+  raft::Duration cursor_idle{30'000'000};
+};
+
+// Who this node is, for clients.
+struct ServiceIdentity {
+  std::uint64_t cluster_id = 0;
+  raft::NodeId node_id = raft::kNoNode;
+};
+
+// Where each member serves clients, as far as known. The server's; the transport learns them.
+using ClientAddresses = std::map<raft::NodeId, std::string>;
+
+class ClientSession;
+
+// For the loop's thread.
+class Service {
+ public:
+  struct Surroundings {
+    Loop& loop;
+    Logger& log;
+    Metrics& metrics;
+    Replica& replica;
+    const ClientAddresses& addresses;
+    std::function<wire::NodeStatus()> status;
+  };
+
+  Service(Surroundings surroundings, ServiceIdentity identity, ServiceLimits limits);
+  ~Service();
+
+  storage::Status Start(std::unique_ptr<Listener> listener);
+
+  // From the replica, by way of the server.
+  void OnWrite(std::uint64_t ticket, const WriteResult& result);
+  void OnRead(std::uint64_t ticket, const ReadGrant& grant);
+
+  // When the next request's deadline passes; OnDeadline answers those whose time is up.
+  raft::Time NextDeadline() const { return next_sweep_; }
+  void OnDeadline(raft::Time now);
+  // Once a second: silent, stalled and idle things.
+  void Sweep(raft::Time now);
+
+  // Takes no new connections or requests. What is in flight goes on.
+  void StopAccepting();
+  // Answers what is still open, and closes all connections once the answers are written.
+  void Finish();
+
+  std::size_t in_flight() const { return pending_.size(); }
+  std::size_t connections() const { return sessions_.size(); }
+  std::size_t queued_bytes() const;
+
+ private:
+  friend class ClientSession;
+
+  // What every answer needs to know about its request.
+  struct Request {
+    std::uint64_t session = 0;  // ticket in sessions_
+    std::uint64_t id = 0;       // of the frame
+    wire::FrameType type = wire::FrameType::kGet;
+    Operation operation = Operation::kGet;
+    Level level = Level::kNone;
+    raft::Time received{0};
+    raft::Time deadline{0};
+    std::size_t bytes = 0;
+    std::string name;  // the client's own request id, for logs
+  };
+  // One page of a scan on its way.
+  struct ScanWork {
+    std::shared_ptr<storage::StateView> view;  // null: made when the read is granted
+    std::string first;
+    std::string last;
+    std::size_t max_items = 0;
+    bool count_only = false;
+    std::uint64_t cursor = 0;  // continues this one; 0: the first page
+  };
+  // A request that waits for the replica or for a disk.
+  struct Pending {
+    Request request;
+    std::string key;
+    raft::Index min_index = 0;
+    ReadGrant grant;
+    std::unique_ptr<ScanWork> scan;
+  };
+  using Ticket = std::uint64_t;
+
+  // service.cc
+  void Accept(boost::asio::ip::tcp::socket socket);
+  void RefuseConnection(boost::asio::ip::tcp::socket socket);
+  void Hello(ClientSession& session, const wire::Frame& frame);
+  void FillHello(wire::HelloReply& reply) const;
+  void Dispatch(ClientSession& session, const wire::Frame& frame, raft::Time now);
+  void BadFrame(ClientSession& session, wire::FrameStatus status, std::size_t length);
+  void RemoveSession(std::uint64_t ticket);
+  bool TakeUp(ClientSession& session, const wire::RequestHeader& header, Request& request);
+  Pending& Wait(ClientSession& session, Request request, Ticket& ticket);
+  void Status(ClientSession& session, const wire::Frame& frame, Request request);
+  wire::Hint LeaderHint() const;
+  // Answers. `reply_` is filled by the caller.
+  void Answer(const Request& request, std::string_view body);
+  void AnswerMessage(const Request& request, const google::protobuf::MessageLite& body);
+  void Finished(const Request& request);
+  void Refuse(const Request& request, wire::Code code, std::string message, std::uint64_t have = 0,
+              std::uint64_t want = 0);
+  void RefuseNoLeader(const Request& request, std::string what);
+  void Release(Ticket ticket);
+  void LogRequest(const Request& request, raft::Duration took, const wire::Error* error);
+
+  // service_write.cc
+  void Write(ClientSession& session, const wire::Frame& frame, Request request);
+  bool ValidCommand(const Request& request);  // of command_; answers if not
+
+  // service_read.cc
+  struct FreshnessNeed {
+    Level level = Level::kEventual;
+    raft::Index min_index = 0;
+  };
+  std::optional<FreshnessNeed> Need(const Request& request, const wire::Freshness& freshness);
+  bool ServableNow(const Request& request, const FreshnessNeed& need);
+  void Get(ClientSession& session, const wire::Frame& frame, Request request);
+  bool ReadFromMemory(const Request& request, std::string_view key, const ReadGrant& grant);
+  void ReadFromDisk(Ticket ticket);
+  void AnswerRead(const Request& request, const ReadGrant& grant, raft::Time read_at,
+                  const storage::Result<std::optional<storage::ReadOutcome>>& outcome);
+  void Certify(const Request& request, const ReadGrant& grant, raft::Time read_at,
+               raft::Position at);
+  void RefuseRead(const Request& request, raft::ReadFailure failure);
+  bool OutputFull(const Request& request);
+
+  // service_scan.cc
+  void Scan(ClientSession& session, const wire::Frame& frame, Request request);
+  void RunScan(Ticket ticket);
+  struct ScanDone;
+  void FinishScan(Ticket ticket, ScanDone& done);
+
+  const Surroundings in_;
+  const ServiceIdentity identity_;
+  const ServiceLimits limits_;
+  std::unique_ptr<Listener> listener_;
+  bool stopping_ = false;
+
+  Slots<std::unique_ptr<ClientSession>> sessions_;
+  Slots<Pending> pending_;
+  raft::Time next_sweep_ = raft::Time::max();  // no deadline of a pending request is earlier
+  std::uint64_t next_cursor_ = 1;
+  std::optional<raft::Time> last_confirmed_;  // leadership of this node, by a quorum
+
+  // Reused, so that a request allocates as little as possible.
+  wire::Command command_;
+  wire::RequestHeader header_;
+  wire::GetRequest get_;
+  wire::ReplyHeader reply_;
+
+  LogLimit refusal_lines_{10};
+  LogLimit slow_lines_{10};
+};
+
+// One client's connection.
+class ClientSession final : public ConnectionEvents {
+ public:
+  // Where a scan goes on. It holds the state still, so there are few of them.
+  struct Cursor {
+    std::shared_ptr<storage::StateView> view;
+    std::string next;
+    std::string last;
+    std::size_t max_items = 0;
+    bool count_only = false;
+    raft::Time used{0};
+  };
+
+  ClientSession(Service& owner, std::uint64_t own_ticket, std::shared_ptr<Connection> stream,
+                raft::Time now)
+      : service(owner), ticket(own_ticket), connection(std::move(stream)), connected_at(now) {}
+  ~ClientSession() override;
+
+  void OnFrame(const wire::Frame& frame) override;
+  void OnBadFrame(wire::FrameStatus status, std::size_t length) override;
+  void OnClosed(const std::string& why) override;
+  void OnDrained() override { connection->ResumeReading(); }
+
+  Service& service;
+  const std::uint64_t ticket;
+  const std::shared_ptr<Connection> connection;
+  const raft::Time connected_at;
+  bool greeted = false;
+  std::string client;  // what it calls itself
+  std::size_t in_flight_bytes = 0;
+  std::size_t in_flight_requests = 0;
+  std::size_t scans_running = 0;
+  std::map<std::uint64_t, Cursor> cursors;
+};
+
+}  // namespace quorate::server

@@ -1,0 +1,127 @@
+#include "src/status.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <nlohmann/json.hpp>
+
+#include "raft/format.h"
+#include "src/peer_transport.h"
+#include "src/replica.h"
+#include "src/service.h"
+
+namespace quorate::server {
+namespace {
+
+// Why the node would answer 503 at /readyz; empty if it is ready.
+std::string NotReady(const Replica& replica, raft::Time now) {
+  const raft::Raft& core = replica.core();
+  if (core.leader() == raft::kNoNode) {
+    return "no leader is known: an election is under way, or a majority is out of reach";
+  }
+  if (core.DiskStuck(now)) return "the log's disk has not completed a write for too long";
+  if (!core.configuration().AllMembersMet()) {
+    std::string missing;
+    for (const raft::Member& member : core.configuration().members) {
+      if (member.uuid.empty()) missing += " " + std::to_string(member.id);
+    }
+    return "members that no leader has met yet:" + missing;
+  }
+  if (core.role() == raft::Role::kLeader) {
+    return core.last_confirmed() ? "" : "this node leads and no majority has confirmed it yet";
+  }
+  const auto freshness = core.freshness();
+  if (!freshness) return "nothing has been heard yet that says how fresh this node is";
+  const raft::Index applied = replica.state().applied().index;
+  if (applied < freshness->index) {
+    return fmt::format("catching up: applied {} of {}", applied, freshness->index);
+  }
+  return "";
+}
+
+void AddPeers(const StatusSources& from, wire::NodeStatus& status) {
+  const raft::Raft& core = from.replica.core();
+  for (const raft::Member& member : core.configuration().members) {
+    if (member.id == core.id()) continue;
+    wire::PeerStatus& peer = *status.add_peers();
+    peer.set_id(member.id);
+    peer.set_address(member.address);
+    peer.set_connected(from.transport.Connected(member.id));
+    peer.set_met(!member.uuid.empty());
+    if (core.role() != raft::Role::kLeader) continue;
+    const auto progress = core.progress().find(member.id);
+    if (progress == core.progress().end()) continue;
+    peer.set_match(progress->second.match);
+    peer.set_lag(core.log().last() - std::min(core.log().last(), progress->second.match));
+    peer.set_in_flight_bytes(progress->second.inflight_bytes);
+    peer.set_state(raft::ToString(progress->second.state));
+  }
+}
+
+}  // namespace
+
+wire::NodeStatus BuildStatus(const StatusSources& from, raft::Time now) {
+  const raft::Raft& core = from.replica.core();
+  const raft::Index applied = from.replica.state().applied().index;
+  wire::NodeStatus status;
+  status.set_id(core.id());
+  status.set_role(raft::ToString(core.role()));
+  status.set_term(core.term());
+  status.set_leader(core.leader());
+  status.set_commit(core.commit());
+  status.set_applied(applied);
+  status.set_last_index(core.log().last());
+  status.set_durable_index(core.durable());
+  if (const auto age = from.replica.AgeOf(applied, now)) {
+    status.set_age_us(static_cast<std::uint64_t>(age->bound.count()));
+  }
+  status.set_cluster_id(from.cluster_id);
+  status.set_incarnation(core.configuration().incarnation);
+  status.set_connections(from.service.connections());
+  status.set_bytes_queued(from.service.queued_bytes());
+  status.set_uptime_ms(static_cast<std::uint64_t>((now - from.started).count() / 1000));
+  status.set_version(QUORATE_VERSION);
+  status.set_not_ready_reason(NotReady(from.replica, now));
+  status.set_ready(status.not_ready_reason().empty());
+  AddPeers(from, status);
+  return status;
+}
+
+std::string ToJson(const wire::NodeStatus& status) {
+  nlohmann::ordered_json json = {
+      {"id", status.id()},
+      {"role", status.role()},
+      {"term", status.term()},
+      {"leader", status.leader()},
+      {"commit", status.commit()},
+      {"applied", status.applied()},
+      {"last_index", status.last_index()},
+      {"durable_index", status.durable_index()},
+      {"age_us", nullptr},
+      {"cluster_id", fmt::format("{:016x}", status.cluster_id())},
+      {"incarnation", fmt::format("{:016x}", status.incarnation())},
+      {"connections", status.connections()},
+      {"bytes_queued", status.bytes_queued()},
+      {"uptime_ms", status.uptime_ms()},
+      {"version", status.version()},
+      {"ready", status.ready()},
+      {"not_ready_reason", status.not_ready_reason()},
+      {"peers", nlohmann::ordered_json::array()},
+  };
+  if (status.has_age_us()) json["age_us"] = status.age_us();
+  for (const wire::PeerStatus& peer : status.peers()) {
+    nlohmann::ordered_json item = {{"id", peer.id()},
+                                   {"address", peer.address()},
+                                   {"connected", peer.connected()},
+                                   {"met", peer.met()}};
+    if (!peer.state().empty()) {
+      item["match"] = peer.match();
+      item["lag"] = peer.lag();
+      item["in_flight_bytes"] = peer.in_flight_bytes();
+      item["state"] = peer.state();
+    }
+    json["peers"].push_back(std::move(item));
+  }
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace quorate::server
