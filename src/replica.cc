@@ -285,12 +285,14 @@ void Replica::OnApplied(const std::vector<storage::Applied>& results) {
 // An entry's fate is decided by what is committed at its index: itself, or another leader's entry.
 // Losing leadership decides nothing (RedisRaft #23: NOLEADER for an entry that committed). Terms
 // never go back along the log, so an applied entry of a later term also ends every older write at
-// or after its index.
+// or after its index. The applied entry may be the older one as well: this node's own tail was cut,
+// and its index filled by a leader that had the older entry.
 void Replica::CompleteWrites(const storage::Applied& applied) {
   while (!pending_writes_.empty()) {
     const PendingWrite write = pending_writes_.front();
-    const bool superseded = write.term < applied.term;
-    if (!superseded && write.index != applied.index) return;
+    const bool here = write.index == applied.index;
+    const bool superseded = write.term < applied.term || (here && write.term != applied.term);
+    if (!superseded && !here) return;
     pending_writes_.pop_front();
     if (superseded) {
       host_.OnWrite(write.ticket, {WriteStatus::kSuperseded, {}});
