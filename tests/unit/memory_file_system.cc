@@ -21,6 +21,7 @@ class MemoryFile final : public File {
       : files_(files), node_(std::move(node)) {}
 
   Result<std::string> Read(std::uint64_t offset, std::size_t size) const override {
+    if (const auto hook = std::exchange(files_.on_read_, nullptr)) hook();
     if (offset >= node_->written.size()) return std::string();
     return node_->written.substr(offset, size);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -32,11 +33,15 @@ class MemoryFileSystem final : public FileSystem {
   void PowerCut(std::mt19937_64& random);
   // The power goes, and nothing survives that was not synced.
   void PowerCutLosingAll();
-  // The process is killed: the page cache stays. Ends FailAfter() and FailNextSync(), as the others do.
+  // The process is killed: the page cache stays. Ends FailAfter() and FailNextSync(), as the others
+  // do.
   void Kill() {
     remaining_ = kNever;
     fail_next_sync_ = false;
   }
+
+  // Runs in the middle of the next read: what another thread might do then.
+  void OnNextRead(std::function<void()> hook) { on_read_ = std::move(hook); }
 
   std::uint64_t operations() const { return operations_; }
   // What the page cache holds, to be damaged at will; and what the disk holds.
@@ -87,6 +92,7 @@ class MemoryFileSystem final : public FileSystem {
   std::uint64_t operations_ = 0;
   bool fail_next_sync_ = false;
   bool full_ = false;
+  std::function<void()> on_read_;
 
   friend class MemoryLock;
 };

@@ -215,5 +215,43 @@ TEST(StorageLogCrashTest, WhatAFailedSyncLeftInThePageCacheIsWrittenAgain) {
   EXPECT_EQ(ModelOf(*opened), model);
 }
 
+// Zeros in the page cache are no more to be trusted than records: here the disk still has a valid
+// record of a torn append behind them, just where the next append will end.
+TEST(StorageLogCrashTest, WhatAFailedRecoveryCutIsCutAgain) {
+  MemoryFileSystem files;
+  ASSERT_TRUE(files.CreateDirectory(kDirectory));
+  ASSERT_TRUE(Log::Create(files, kDirectory, kSmall, ThreeNodes()));
+  auto opened = Log::Open(files, kDirectory, kSmall);
+  ASSERT_TRUE(opened);
+  LogModel model;
+  const auto first = MakeBatch({}, {MakeEntry(1, 1, "a")});
+  ASSERT_TRUE(opened->log->Append({&first, 1}));
+  model.Apply(first);
+  // Entry 2 ends at the end of a sector, so that writing it again leaves the sector of entry 3
+  // alone.
+  const std::string path = std::string(kDirectory) + "/00000001.log";
+  const std::size_t torn = (files.Written(path).find_last_not_of('\0') / 8 + 1) * 8;
+  const std::size_t size = 1024 - torn % 512 - 24 - 21;
+  const auto second =
+      MakeBatch({}, {MakeEntry(2, 1, std::string(size, 'b')), MakeEntry(3, 1, "c")});
+  ASSERT_TRUE(opened->log->Append({&second, 1}));
+  files.Written(path)[torn + 50] ^= 1;
+  files.Settle();
+
+  files.FailNextSync();
+  ASSERT_FALSE(Log::Open(files, kDirectory, kSmall));
+  files.Kill();
+  opened = Log::Open(files, kDirectory, kSmall);
+  ASSERT_TRUE(opened) << opened.error().message;
+  ASSERT_EQ(ModelOf(*opened), model);
+  const auto replacement = MakeBatch({}, {MakeEntry(2, 1, std::string(size, 'B'))});
+  ASSERT_TRUE(opened->log->Append({&replacement, 1}));
+  model.Apply(replacement);
+  files.PowerCutLosingAll();
+  opened = Log::Open(files, kDirectory, kSmall);
+  ASSERT_TRUE(opened) << opened.error().message;
+  EXPECT_EQ(ModelOf(*opened), model);
+}
+
 }  // namespace
 }  // namespace quorate::storage

@@ -184,6 +184,25 @@ TEST_F(StorageLogTest, ReadKeepsToItsBytesButReturnsAtLeastOneEntry) {
   EXPECT_EQ(opened_.log->Read(2, 2, 1 << 20)->size(), 1);
 }
 
+// Entries of before and after a replacement must not be mixed in one answer.
+TEST_F(StorageLogTest, ReadGivesAConsistentPrefixWhenEntriesAreReplacedMeanwhile) {
+  const auto entry = [](raft::Index index, raft::Term term) {
+    return MakeEntry(index, term, std::string(20 << 10, 'x'));
+  };
+  Append(MakeBatch({}, {entry(1, 1), entry(2, 1), entry(3, 1), entry(4, 1), entry(5, 1)}));
+  ASSERT_EQ(opened_.log->stats().segments, 2);
+  files_.OnNextRead([&] {
+    Append(MakeBatch({}, {entry(2, 2), entry(3, 2), entry(4, 2), entry(5, 2)}));
+  });
+  const auto read = opened_.log->Read(1, 5, 1 << 20);
+  ASSERT_TRUE(read);
+  ASSERT_FALSE(read->empty());
+  for (const raft::Entry& got : *read) EXPECT_EQ(got.term, 1);
+  const auto again = opened_.log->Read(1, 5, 1 << 20);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(*again, model_.entries);
+}
+
 TEST_F(StorageLogTest, ARecordLargerThanASegmentHasOneOfItsOwn) {
   Append(MakeBatch({}, {MakeEntry(1, 1, "small")}));
   Append(MakeBatch({}, {MakeEntry(2, 1, std::string(1100 << 10, 'x')),
