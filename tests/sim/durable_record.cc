@@ -38,8 +38,8 @@ void DurableRecord::Overwrite(std::vector<raft::Term>& log, const Pending& batch
   log.insert(log.end(), batch.terms.begin(), batch.terms.end());
 }
 
-void DurableRecord::Issue(SimTime end, const raft::AppendBatch& batch) {
-  Pending pending{end, batch.hard_state, batch.entries.empty() ? 0 : batch.entries.front().index, {}};
+void DurableRecord::Issue(SimTime begin, SimTime end, const raft::AppendBatch& batch) {
+  Pending pending{begin, end, batch.hard_state, batch.entries.empty() ? 0 : batch.entries.front().index, {}};
   for (const raft::Entry& entry : batch.entries) pending.terms.push_back(entry.term);
   Overwrite(written_, pending);
   pending_.push_back(std::move(pending));
@@ -49,6 +49,13 @@ void DurableRecord::Settle(SimTime now) {
   for (; !pending_.empty() && pending_.front().end <= now; pending_.pop_front()) {
     Overwrite(terms_, pending_.front());
     if (pending_.front().hard_state) hard_state_ = *pending_.front().hard_state;
+  }
+}
+
+void DurableRecord::Killed(SimTime now) {
+  Settle(now);
+  for (Pending& batch : pending_) {
+    if (batch.begin > now) batch.end = SimTime::max();
   }
 }
 

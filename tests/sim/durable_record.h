@@ -13,12 +13,13 @@
 
 namespace quorate::sim {
 
-// Knows each batch that the log accepted and when its sync ends. Until then a crash may keep any part of it.
+// Knows each batch that the log accepted and when its sync begins and ends. Until then a crash may keep any part of it.
 class DurableRecord {
  public:
-  void Issue(SimTime end, const raft::AppendBatch& batch);
+  void Issue(SimTime begin, SimTime end, const raft::AppendBatch& batch);
   void Settle(SimTime now);
-  // The machine died: syncs under way will never end.
+  // The process died: syncs that had not begun will never end. So did the machine: nor will those under way.
+  void Killed(SimTime now);
   void PowerCut(SimTime now);
 
   const raft::HardState& hard_state() const { return hard_state_; }
@@ -40,6 +41,7 @@ class DurableRecord {
 
  private:
   struct Pending {
+    SimTime begin;
     SimTime end;
     std::optional<raft::HardState> hard_state;
     raft::Index first = 0;  // of terms; 0: no entries

@@ -172,8 +172,16 @@ void Faults::HealEverything() {
     Node& node = *nodes_[id];
     node.SlowDisk(SimTime{0});
     if (node.up()) node.Resume();
-    if (!node.wiped()) node.Start();
   }
+  KeepStarting();
+}
+
+// A node may be on its way down, by a clean shutdown that began before.
+void Faults::KeepStarting() {
+  for (std::size_t id = 1; id < nodes_.size(); ++id) {
+    if (!nodes_[id]->wiped()) nodes_[id]->Start();
+  }
+  env_.events.After(Millis(50), [this] { KeepStarting(); });
 }
 
 }  // namespace quorate::sim

@@ -29,6 +29,7 @@ class Faults {
   void BreakConnections(raft::NodeId node);
   void IsolateWithVictim(raft::NodeId leader);
   void MaybeWipe();
+  void KeepStarting();
   bool OnRecordEverywhere(const Node& node) const;
 
   const Environment& env_;

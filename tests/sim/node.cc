@@ -9,7 +9,7 @@
 namespace quorate::sim {
 namespace {
 
-constexpr char kDirectory[] = "data";
+constexpr char kDirectory[] = "/node/data";
 constexpr std::uint64_t kClusterId = 0x5155'4f52'4154'4531ULL;
 
 raft::Configuration Founders(int nodes) {
@@ -124,6 +124,7 @@ void Node::Kill() {
   Note("killed");
   EndProcess();
   disk_.KillProcess(env_.events.now());
+  env_.invariants.record(id_).Killed(env_.events.now());
 }
 
 void Node::CutPower() {
@@ -197,8 +198,7 @@ void Node::RunOnLoop(const std::function<void()>& action) {
 void Node::AfterEvent() {
   if (!up()) return;
   if (ended_) {
-    EndProcess();
-    disk_.KillProcess(env_.events.now());
+    Kill();
     return;
   }
   if (!wiped_) {

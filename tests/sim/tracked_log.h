@@ -27,7 +27,7 @@ class TrackedLog : public storage::Log {
     }
     for (const raft::AppendBatch& batch : batches) {
       invariants_.OnAppend(node_, batch);
-      invariants_.record(node_).Issue(disk_.syncs_done_at(), batch);
+      invariants_.record(node_).Issue(disk_.last_sync_begin(), disk_.last_sync_end(), batch);
     }
     return status;
   }

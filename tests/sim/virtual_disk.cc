@@ -21,19 +21,6 @@ std::string Parent(const std::string& path) {
   return slash == std::string::npos ? std::string() : path.substr(0, slash);
 }
 
-std::string PageOf(const std::string& data, std::uint64_t page, std::size_t page_bytes) {
-  const std::uint64_t offset = page * page_bytes;
-  if (offset >= data.size()) return {};
-  return data.substr(offset, page_bytes);
-}
-
-void PutPage(std::string& data, std::uint64_t page, std::size_t page_bytes,
-             const std::string& content) {
-  const std::uint64_t offset = page * page_bytes;
-  if (data.size() < offset + content.size()) data.resize(offset + content.size());
-  data.replace(offset, content.size(), content);
-}
-
 class VirtualLock : public storage::FileLock {
  public:
   VirtualLock(std::shared_ptr<std::set<std::string>> locks, std::string path)
@@ -83,12 +70,29 @@ void VirtualDisk::Begin(SimTime now) {
 SimTime VirtualDisk::End() { return cursor_; }
 
 bool VirtualDisk::HasUnsyncedWrites() const {
-  return std::any_of(written_names_.begin(), written_names_.end(),
-                     [](const auto& entry) { return !entry.second->dirty.empty(); });
+  return std::any_of(written_names_.begin(), written_names_.end(), [](const auto& entry) {
+    return entry.second->last_write > entry.second->last_sync;
+  });
+}
+
+std::string VirtualDisk::PageOf(const std::string& data, std::uint64_t page) const {
+  const std::uint64_t offset = page * plan_.page_bytes;
+  return offset >= data.size() ? std::string() : data.substr(offset, plan_.page_bytes);
+}
+
+void VirtualDisk::PutPage(std::string& data, std::uint64_t page, const std::string& content) const {
+  const std::uint64_t offset = page * plan_.page_bytes;
+  if (data.size() < offset + content.size()) data.resize(offset + content.size());
+  data.replace(offset, content.size(), content);
+}
+
+void VirtualDisk::AdvanceForChange() {
+  cursor_ = std::max(cursor_, last_change_) + kCallCost;
+  last_change_ = cursor_;
 }
 
 Status VirtualDisk::WriteFile(Inode& file, std::uint64_t offset, std::string_view data) {
-  cursor_ += kCallCost;
+  AdvanceForChange();
   if (data.empty()) return {};
   const std::uint64_t old_size = file.written.size();
   if (old_size < offset + data.size()) file.written.resize(offset + data.size());
@@ -96,58 +100,68 @@ Status VirtualDisk::WriteFile(Inode& file, std::uint64_t offset, std::string_vie
   // A hole before the data is part of what changed.
   const std::uint64_t first = std::min<std::uint64_t>(offset, old_size) / plan_.page_bytes;
   const std::uint64_t last = (offset + data.size() - 1) / plan_.page_bytes;
+  file.last_write = ++sequence_;
   for (std::uint64_t page = first; page <= last; ++page) {
-    file.dirty.insert(page);
-    file.forgotten.erase(page);
+    file.pages[page].push_back({sequence_, cursor_, PageOf(file.written, page)});
   }
+  if (file.written.size() > old_size) file.sizes.push_back({sequence_, cursor_, {}, file.written.size()});
   return {};
 }
 
-SimTime VirtualDisk::NextSyncEnd() {
+void VirtualDisk::BeginSync(PendingSync sync) {
+  AdvanceForChange();
   SimTime cost = random_.Between(plan_.sync_min, plan_.sync_max) + extra_delay_;
   if (random_.Chance(plan_.slow_chance)) cost += random_.Between(SimTime{0}, plan_.slow_max);
-  cursor_ = std::max(cursor_, last_sync_end_) + cost;
-  last_sync_end_ = cursor_;
-  return cursor_;
+  sync.begin = last_sync_begin_ = cursor_;
+  sync.end = last_sync_end_ = last_change_ = cursor_ = cursor_ + cost;
+  if (!syncs_broken_) pending_.push_back(std::move(sync));
 }
 
 void VirtualDisk::SyncFile(const InodePtr& file) {
-  Version version{file->written.size(), {}};
-  for (std::uint64_t page : file->dirty) {
-    version.pages[page] = PageOf(file->written, page, plan_.page_bytes);
-  }
-  file->dirty.clear();
-  const SimTime end = NextSyncEnd();
-  if (syncs_broken_) return;
-  file->syncing.push_back(std::move(version));
-  pending_.push_back({end, file, {}, 0});
+  file->last_sync = file->last_write;
+  BeginSync({.begin = {}, .end = {}, .file = file, .covers = sequence_, .directory = {}, .changes = 0});
 }
 
 Status VirtualDisk::SyncDirectory(const std::string& path) {
-  const SimTime end = NextSyncEnd();
-  if (!syncs_broken_) pending_.push_back({end, nullptr, path, unsynced_names_[path].size()});
+  const std::size_t changes = unsynced_names_[path].size();
+  BeginSync({.begin = {}, .end = {}, .file = nullptr, .covers = 0, .directory = path, .changes = changes});
   return {};
 }
 
-void VirtualDisk::FinishFileSync(Inode& file) {
-  const Version& version = file.syncing.front();
-  file.durable.resize(version.size);
-  for (const auto& [page, content] : version.pages) {
-    PutPage(file.durable, page, plan_.page_bytes, content);
+void VirtualDisk::FinishFileSync(Inode& file, std::uint64_t covers) {
+  // The newest version that the sync covers, and everything older, is settled.
+  const auto newest = [covers](Versions& versions) {
+    return std::find_if(versions.rbegin(), versions.rend(), [covers](const Version& version) {
+      return version.sequence <= covers && !version.forgotten;
+    });
+  };
+  if (auto size = newest(file.sizes); size != file.sizes.rend()) {
+    file.durable.resize(size->size);
+    file.sizes.erase(file.sizes.begin(), size.base());
   }
-  file.syncing.pop_front();
+  for (auto page = file.pages.begin(); page != file.pages.end();) {
+    if (auto version = newest(page->second); version != page->second.rend()) {
+      PutPage(file.durable, page->first, version->content);
+      page->second.erase(page->second.begin(), version.base());
+    }
+    page = page->second.empty() ? file.pages.erase(page) : std::next(page);
+  }
+}
+
+void VirtualDisk::Apply(const NameChange& change, std::map<std::string, InodePtr>& names) {
+  for (const auto& [name, inode] : change.names) {
+    if (inode == nullptr) {
+      names.erase(name);
+    } else {
+      names[name] = inode;
+    }
+  }
 }
 
 void VirtualDisk::PersistNames(const std::string& directory, std::size_t changes) {
   std::deque<NameChange>& unsynced = unsynced_names_[directory];
   for (; changes > 0 && !unsynced.empty(); --changes) {
-    for (auto& [name, inode] : unsynced.front()) {
-      if (inode == nullptr) {
-        durable_names_.erase(name);
-      } else {
-        durable_names_[name] = inode;
-      }
-    }
+    Apply(unsynced.front(), durable_names_);
     unsynced.pop_front();
     // Syncs of this directory that are under way were promised these changes too.
     for (PendingSync& sync : pending_) {
@@ -161,60 +175,102 @@ void VirtualDisk::Settle(SimTime now) {
     const PendingSync sync = std::move(pending_.front());
     pending_.pop_front();
     if (sync.file != nullptr) {
-      FinishFileSync(*sync.file);
+      FinishFileSync(*sync.file, sync.covers);
     } else {
       PersistNames(sync.directory, sync.changes);
     }
   }
 }
 
+void VirtualDisk::UndoWritesAfter(Inode& file, SimTime now) {
+  const auto later = [now](const Version& version) { return version.at > now; };
+  bool undone = false;
+  for (auto& [page, versions] : file.pages) undone = std::erase_if(versions, later) > 0 || undone;
+  undone = std::erase_if(file.sizes, later) > 0 || undone;
+  if (!undone) return;
+  file.written = file.durable;
+  if (!file.sizes.empty()) file.written.resize(file.sizes.back().size);
+  const std::size_t size = file.written.size();
+  for (const auto& [page, versions] : file.pages) {
+    if (!versions.empty()) PutPage(file.written, page, versions.back().content);
+  }
+  file.written.resize(size);
+}
+
+void VirtualDisk::UndoNamesAfter(SimTime now) {
+  bool undone = false;
+  for (auto& [directory, changes] : unsynced_names_) {
+    for (; !changes.empty() && changes.back().at > now; changes.pop_back()) undone = true;
+  }
+  if (!undone) return;
+  written_names_ = durable_names_;
+  for (const auto& [directory, changes] : unsynced_names_) {
+    for (const NameChange& change : changes) Apply(change, written_names_);
+  }
+}
+
+void VirtualDisk::UndoAfter(SimTime now) {
+  while (!pending_.empty() && pending_.back().begin > now) pending_.pop_back();
+  last_change_ = pending_.empty() ? now : pending_.back().end;
+  UndoNamesAfter(now);
+  for (auto& [name, inode] : written_names_) UndoWritesAfter(*inode, now);
+}
+
 void VirtualDisk::KillProcess(SimTime now) {
   Settle(now);
+  UndoAfter(now);
   if (!plan_.forgets_unsynced) return;
   for (auto& [name, inode] : written_names_) {
-    inode->forgotten.merge(inode->dirty);
-    inode->dirty.clear();
+    std::uint64_t covered = 0;
+    for (const PendingSync& sync : pending_) {
+      if (sync.file == inode) covered = sync.covers;
+    }
+    const auto forget = [covered](Versions& versions) {
+      for (Version& version : versions) version.forgotten = version.forgotten || version.sequence > covered;
+    };
+    for (auto& [page, versions] : inode->pages) forget(versions);
+    inode->last_sync = inode->last_write;
   }
 }
 
 void VirtualDisk::TearFile(Inode& file) {
-  std::deque<Version> versions = std::move(file.syncing);
-  file.syncing.clear();
-  Version written{file.written.size(), {}};
-  for (const auto* pages : {&file.dirty, &file.forgotten}) {
-    for (std::uint64_t page : *pages) {
-      written.pages[page] = PageOf(file.written, page, plan_.page_bytes);
-    }
-  }
-  versions.push_back(std::move(written));
-
   // Each page independently stops at one of its versions; so does the size.
-  std::map<std::uint64_t, std::vector<const std::string*>> candidates;
-  std::vector<std::uint64_t> sizes{file.durable.size()};
-  for (const Version& version : versions) {
-    sizes.push_back(version.size);
-    for (const auto& [page, content] : version.pages) candidates[page].push_back(&content);
+  std::uint64_t size = file.durable.size();
+  if (const std::uint64_t choice = random_.Below(file.sizes.size() + 1); choice > 0) {
+    size = file.sizes[choice - 1].size;
   }
-  for (const auto& [page, contents] : candidates) {
-    const std::uint64_t choice = random_.Below(contents.size() + 1);
-    if (choice > 0) PutPage(file.durable, page, plan_.page_bytes, *contents[choice - 1]);
+  for (const auto& [page, versions] : file.pages) {
+    const std::uint64_t choice = random_.Below(versions.size() + 1);
+    if (choice > 0) PutPage(file.durable, page, versions[choice - 1].content);
   }
-  file.durable.resize(sizes[random_.Below(sizes.size())]);
+  file.durable.resize(size);
   file.written = file.durable;
-  file.dirty.clear();
-  file.forgotten.clear();
+  file.pages.clear();
+  file.sizes.clear();
+  file.last_sync = file.last_write;
+}
+
+// What lies in a directory whose own name was lost is lost with it.
+void VirtualDisk::DropOrphans() {
+  std::erase_if(written_names_, [this](const auto& entry) {
+    const std::string parent = Parent(entry.first);
+    return !Parent(parent).empty() && !written_names_.contains(parent);
+  });
 }
 
 void VirtualDisk::CutPower(SimTime now) {
   Settle(now);
+  UndoAfter(now);
   for (auto& [directory, changes] : unsynced_names_) {
     PersistNames(directory, random_.Below(changes.size() + 1));
     changes.clear();
   }
   pending_.clear();
   written_names_ = durable_names_;
+  DropOrphans();
+  durable_names_ = written_names_;
   for (auto& [name, inode] : written_names_) TearFile(*inode);
-  last_sync_end_ = now;
+  last_change_ = now;
 }
 
 void VirtualDisk::Wipe() {
@@ -224,16 +280,11 @@ void VirtualDisk::Wipe() {
   durable_names_.clear();
 }
 
-void VirtualDisk::ChangeNames(const std::string& directory, NameChange change) {
-  cursor_ += kCallCost;
-  for (auto& [name, inode] : change) {
-    if (inode == nullptr) {
-      written_names_.erase(name);
-    } else {
-      written_names_[name] = inode;
-    }
-  }
-  unsynced_names_[directory].push_back(std::move(change));
+void VirtualDisk::ChangeNames(const std::string& directory,
+                              std::vector<std::pair<std::string, InodePtr>> names) {
+  AdvanceForChange();
+  unsynced_names_[directory].push_back({cursor_, std::move(names)});
+  Apply(unsynced_names_[directory].back(), written_names_);
 }
 
 Result<std::unique_ptr<storage::File>> VirtualDisk::Open(const std::string& path, OpenMode mode) {
@@ -263,9 +314,7 @@ Result<std::vector<std::string>> VirtualDisk::List(const std::string& directory)
 
 Status VirtualDisk::CreateDirectory(const std::string& path) {
   if (written_names_.contains(path)) return {};
-  auto inode = std::make_shared<Inode>();
-  inode->directory = true;
-  ChangeNames(Parent(path), {{path, inode}});
+  ChangeNames(Parent(path), {{path, std::make_shared<Inode>()}});
   return {};
 }
 

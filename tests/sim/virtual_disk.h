@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "storage/file_system.h"
@@ -46,8 +47,9 @@ class VirtualDisk : public storage::FileSystem {
 
   // Until further notice each sync takes this much longer.
   void SetExtraDelay(SimTime delay) { extra_delay_ = delay; }
-  // When the last sync so far will have taken effect.
-  SimTime syncs_done_at() const { return last_sync_end_; }
+  // When the last sync so far begins, and when it will have taken effect.
+  SimTime last_sync_begin() const { return last_sync_begin_; }
+  SimTime last_sync_end() const { return last_sync_end_; }
   // Bytes written to a file and not covered by any sync, finished or under way.
   bool HasUnsyncedWrites() const;
   // Syncs return success and do nothing: a control for the checkers.
@@ -66,42 +68,65 @@ class VirtualDisk : public storage::FileSystem {
  private:
   friend class VirtualFile;
 
-  // Contents of some pages, and the size, at one moment.
+  // A page, or the size, as one write left it. Work runs ahead of the world's clock: a crash before `at` undoes it.
   struct Version {
-    std::uint64_t size = 0;
-    std::map<std::uint64_t, std::string> pages;
+    std::uint64_t sequence = 0;
+    SimTime at{0};
+    std::string content;     // of a page
+    std::uint64_t size = 0;  // of the file
+    bool forgotten = false;  // later syncs do not cover it
   };
+  using Versions = std::vector<Version>;  // oldest first; older than the last durable one are dropped
   struct Inode {
-    bool directory = false;
     std::string written;
     std::string durable;
-    std::set<std::uint64_t> dirty;      // pages the next sync covers
-    std::set<std::uint64_t> forgotten;  // pages that differ and that no sync covers
-    std::deque<Version> syncing;        // oldest first
+    std::map<std::uint64_t, Versions> pages;
+    Versions sizes;
+    std::uint64_t last_write = 0;  // sequence
+    std::uint64_t last_sync = 0;   // sequence of the last write that some sync covers
   };
   using InodePtr = std::shared_ptr<Inode>;
   // Sets or clears names; a rename does both at once.
-  using NameChange = std::vector<std::pair<std::string, InodePtr>>;
+  struct NameChange {
+    SimTime at{0};
+    std::vector<std::pair<std::string, InodePtr>> names;
+  };
   struct PendingSync {
+    SimTime begin;
     SimTime end;
-    InodePtr file;             // null: a directory sync
+    InodePtr file;              // null: a directory sync
+    std::uint64_t covers = 0;   // writes up to this sequence
     std::string directory;
-    std::size_t changes = 0;   // of the directory, oldest first
+    std::size_t changes = 0;    // of the directory, oldest first
   };
 
   void Settle(SimTime now);
-  void FinishFileSync(Inode& file);
+  // Undoes what work in progress has done ahead of the clock.
+  void UndoAfter(SimTime now);
+  void UndoWritesAfter(Inode& file, SimTime now);
+  void UndoNamesAfter(SimTime now);
+  void FinishFileSync(Inode& file, std::uint64_t covers);
   void PersistNames(const std::string& directory, std::size_t changes);
+  static void Apply(const NameChange& change, std::map<std::string, InodePtr>& names);
   void SyncFile(const InodePtr& file);
-  SimTime NextSyncEnd();
-  void ChangeNames(const std::string& directory, NameChange change);
+  void AdvanceForChange();
+  void BeginSync(PendingSync sync);
+  void ChangeNames(const std::string& directory, std::vector<std::pair<std::string, InodePtr>> names);
   void TearFile(Inode& file);
+  void DropOrphans();
   storage::Status WriteFile(Inode& file, std::uint64_t offset, std::string_view data);
+  std::string PageOf(const std::string& data, std::uint64_t page) const;
+  void PutPage(std::string& data, std::uint64_t page, const std::string& content) const;
 
   const DiskPlan plan_;
   Random random_;
-  SimTime cursor_{0};         // of the work in progress
+  SimTime cursor_{0};  // of the work in progress
+  // Of the last change. Work of several lanes runs ahead of the clock by different amounts; changes queue behind each
+  // other all the same, so that what came first in the program came first in time.
+  SimTime last_change_{0};
+  SimTime last_sync_begin_{0};
   SimTime last_sync_end_{0};
+  std::uint64_t sequence_ = 0;
   SimTime extra_delay_{0};
   bool syncs_broken_ = false;
 
