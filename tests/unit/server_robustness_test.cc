@@ -1,0 +1,394 @@
+// What clients, peers and browsers may do to a server: each ends in a clear answer, and costs other clients nothing.
+#include <random>
+
+#include "tests/unit/server_test_util.h"
+
+namespace quorate::server {
+namespace {
+
+class ServerRobustness : public ::testing::Test {
+ protected:
+  void Start(const std::function<void(ServerOptions&)>& change = {}) {
+    nodes_ = ClusterOptions(1, directory_.path());
+    if (change) change(nodes_[0]);
+    server_ = std::make_unique<TestServer>(nodes_[0]);
+    ASSERT_EQ(server_->error(), "");
+    ASSERT_EQ(WaitForLeader(nodes_), 1U);
+  }
+
+  std::uint16_t port() const { return nodes_[0].client_address.port; }
+
+  // Other clients notice nothing.
+  void ExpectServes() {
+    RawClient client(port());
+    ASSERT_FALSE(client.Hello().has_error());
+    EXPECT_FALSE(client.Put("still", "here").has_error());
+    std::string value;
+    EXPECT_TRUE(client.Get("still", &value).found());
+    EXPECT_EQ(value, "here");
+  }
+
+  wire::Error RefusalOf(std::string_view bytes) {
+    RawClient client(port());
+    EXPECT_FALSE(client.Hello().has_error());
+    EXPECT_TRUE(client.SendBytes(bytes));
+    const auto answer = client.Receive();
+    if (!answer) return {};
+    EXPECT_TRUE(client.ClosedWithin(seconds(5)));
+    return answer->Header<wire::HelloReply>().error();
+  }
+
+  TempDir directory_;
+  std::vector<ServerOptions> nodes_;
+  std::unique_ptr<TestServer> server_;
+};
+
+TEST_F(ServerRobustness, PutGetDeleteAndCompare) {
+  Start();
+  RawClient client(port());
+  const auto hello = client.Hello();
+  EXPECT_EQ(hello.node_id(), 1U);
+  EXPECT_EQ(hello.leader().client_address(), nodes_[0].client_address.ToString());
+  const auto put = client.Put("k", "v1");
+  EXPECT_EQ(put.certificate().basis(), wire::COMMIT);
+  EXPECT_GT(put.mod_index(), 0U);
+  std::string value;
+  const auto got = client.Get("k", &value);
+  EXPECT_EQ(value, "v1");
+  EXPECT_EQ(got.mod_index(), put.mod_index());
+  EXPECT_EQ(got.certificate().basis(), wire::READ_INDEX);
+  EXPECT_GE(got.certificate().applied_index(), put.mod_index());
+  EXPECT_FALSE(client.Get("absent").found());
+
+  wire::Command command;
+  auto* cas = command.mutable_compare_and_set();
+  cas->set_key("k");
+  cas->set_value("v2");
+  cas->set_mod_index(put.mod_index() + 1000);
+  const auto failed =
+      client.Call(wire::FrameType::kWrite, wire::RequestHeader(), command.SerializeAsString());
+  EXPECT_EQ(failed.error().code(), wire::COMPARE_FAILED);
+  EXPECT_EQ(failed.error().have(), put.mod_index());
+
+  command.mutable_delete_()->set_key("k");
+  EXPECT_TRUE(
+      client.Call(wire::FrameType::kWrite, wire::RequestHeader(), command.SerializeAsString())
+          .found());
+  EXPECT_FALSE(
+      client.Call(wire::FrameType::kWrite, wire::RequestHeader(), command.SerializeAsString())
+          .found());
+}
+
+TEST_F(ServerRobustness, LimitsAreNamed) {
+  Start();
+  RawClient client(port());
+  client.Hello();
+  EXPECT_EQ(client.Put("", "v").error().code(), wire::INVALID);
+  const auto long_key = client.Put(std::string(wire::kMaxKeyBytes + 1, 'k'), "v").error();
+  EXPECT_EQ(long_key.code(), wire::TOO_LARGE);
+  EXPECT_EQ(long_key.want(), wire::kMaxKeyBytes);
+  const auto long_value = client.Put("k", std::string(wire::kMaxValueBytes + 1, 'v')).error();
+  EXPECT_EQ(long_value.code(), wire::TOO_LARGE);
+  EXPECT_EQ(long_value.want(), wire::kMaxValueBytes);
+  EXPECT_FALSE(client.Put(std::string(wire::kMaxKeyBytes, 'k'),
+                          std::string(wire::kMaxValueBytes, 'v'))
+                   .has_error());
+  EXPECT_EQ(client.Get("").error().code(), wire::INVALID);
+  EXPECT_EQ(client.Get(std::string(wire::kMaxKeyBytes + 1, 'k')).error().code(), wire::TOO_LARGE);
+  wire::RequestHeader header;
+  header.set_request_id(std::string(65, 'r'));
+  wire::Command command;
+  command.mutable_put()->set_key("k");
+  EXPECT_EQ(client.Call(wire::FrameType::kWrite, header, command.SerializeAsString()).error().code(),
+            wire::INVALID);
+}
+
+TEST_F(ServerRobustness, UnknownCommandsAndTypesAreRefusedAndTheConnectionLives) {
+  Start();
+  RawClient client(port());
+  client.Hello();
+  EXPECT_EQ(client.Call(wire::FrameType::kWrite, wire::RequestHeader(), "").error().code(),
+            wire::UNSUPPORTED);
+  EXPECT_EQ(client.Call(wire::FrameType::kWrite, wire::RequestHeader(), "\xff\xff").error().code(),
+            wire::INVALID);
+  // Field 99: an operation of a later version.
+  EXPECT_EQ(
+      client.Call(wire::FrameType::kWrite, wire::RequestHeader(), "\x9a\x06\x01x").error().code(),
+      wire::UNSUPPORTED);
+  EXPECT_EQ(
+      client.Call(static_cast<wire::FrameType>(200), wire::RequestHeader(), "").error().code(),
+      wire::UNSUPPORTED);
+  wire::GetRequest bounded;
+  bounded.mutable_freshness()->set_max_age_us(1000);
+  EXPECT_EQ(client.Call(wire::FrameType::kGet, bounded, "k").error().code(), wire::UNSUPPORTED);
+  EXPECT_FALSE(client.Put("k", "v").has_error());
+}
+
+TEST_F(ServerRobustness, GarbageIsAnsweredAndTheConnectionClosed) {
+  Start();
+  EXPECT_EQ(RefusalOf(std::string(64, '\0')).code(), wire::PROTOCOL);
+  EXPECT_EQ(RefusalOf(std::string(64, '\xff')).code(), wire::TOO_LARGE);
+  std::string bad_header;
+  wire::AppendFrame(bad_header, wire::FrameType::kGet, 0, 1, std::string_view("\xff\xff"), "k");
+  EXPECT_EQ(RefusalOf(bad_header).code(), wire::PROTOCOL);
+  ExpectServes();
+}
+
+TEST_F(ServerRobustness, AnythingButAHelloFirstIsRefused) {
+  Start();
+  RawClient client(port());
+  client.Send(wire::FrameType::kGet, 7, wire::GetRequest(), "k");
+  const auto answer = client.Receive();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->Header<wire::HelloReply>().error().code(), wire::PROTOCOL);
+  EXPECT_TRUE(client.ClosedWithin(seconds(5)));
+}
+
+TEST_F(ServerRobustness, WrongClusterIsRefused) {
+  Start();
+  RawClient client(port());
+  EXPECT_EQ(client.Hello(12345).error().code(), wire::WRONG_CLUSTER);
+  EXPECT_TRUE(client.ClosedWithin(seconds(5)));
+  RawClient right(port());
+  EXPECT_FALSE(right.Hello(ClusterId(nodes_[0].cluster_name, nodes_[0].cluster)).has_error());
+}
+
+TEST_F(ServerRobustness, RandomBytesAtEveryPort) {
+  Start();
+  std::mt19937 random(1);  // NOLINT(bugprone-random-generator-seed): the same bytes every time
+  for (int round = 0; round < 60; ++round) {
+    for (const std::uint16_t target :
+         {port(), nodes_[0].peer_address.port, nodes_[0].http_address.port}) {
+      RawClient client(target);
+      ASSERT_TRUE(client.connected());
+      if (target == port() && round % 2 == 0) client.Hello();
+      std::string bytes(random() % 4096, '\0');
+      for (char& byte : bytes) byte = static_cast<char>(random());
+      if (round % 3 == 0 && bytes.size() > 20) {
+        // A plausible prefix, so that the bytes get past the first check.
+        const std::uint32_t length = static_cast<std::uint32_t>(bytes.size()) - 4;
+        std::memcpy(bytes.data(), &length, sizeof length);
+        bytes[4] = static_cast<char>(wire::kProtocolVersion);
+        const std::uint32_t header = random() % (length - 16 + 1);
+        std::memcpy(bytes.data() + 16, &header, sizeof header);
+      }
+      client.SendBytes(bytes);
+    }
+  }
+  ExpectServes();
+}
+
+TEST_F(ServerRobustness, EveryPrefixOfAFrameThenSilence) {
+  Start();
+  wire::Command command;
+  command.mutable_put()->set_key("half");
+  std::string frame;
+  wire::AppendFrame(frame, wire::FrameType::kWrite, 0, 1, wire::RequestHeader(),
+                    command.SerializeAsString());
+  for (std::size_t size = 0; size < frame.size(); ++size) {
+    RawClient client(port());
+    client.Hello();
+    EXPECT_TRUE(client.SendBytes(std::string_view(frame).substr(0, size)));
+  }
+  RawClient client(port());
+  client.Hello();
+  for (const char byte : frame) client.SendBytes({&byte, 1});
+  const auto answer = client.Receive();
+  ASSERT_TRUE(answer);
+  EXPECT_FALSE(answer->Header<wire::ReplyHeader>().has_error());
+  ExpectServes();
+}
+
+TEST_F(ServerRobustness, AThousandIdleConnections) {
+  Start();
+  std::vector<std::unique_ptr<RawClient>> idle;
+  for (int i = 0; i < 1000; ++i) {
+    idle.push_back(std::make_unique<RawClient>(port()));
+    ASSERT_TRUE(idle.back()->connected()) << i;
+    if (i % 2 == 0) {
+      ASSERT_FALSE(idle.back()->Hello().has_error()) << i;
+    }
+  }
+  ExpectServes();
+  EXPECT_FALSE(idle[0]->Put("idle", "no more").has_error());
+}
+
+TEST_F(ServerRobustness, SilentConnectionsAreClosed) {
+  Start([](ServerOptions& options) { options.service.hello_timeout = milliseconds(300); });
+  RawClient silent(port());
+  EXPECT_TRUE(silent.ClosedWithin(seconds(5)));
+  RawClient greeted(port());
+  greeted.Hello();
+  EXPECT_FALSE(greeted.ClosedWithin(seconds(3)));
+}
+
+TEST_F(ServerRobustness, TooManyConnectionsAreToldSo) {
+  Start([](ServerOptions& options) { options.service.max_connections = 2; });
+  std::this_thread::sleep_for(milliseconds(100));  // the connections that waited for the leader are gone
+  RawClient first(port());
+  RawClient second(port());
+  ASSERT_FALSE(first.Hello().has_error());
+  ASSERT_FALSE(second.Hello().has_error());
+  RawClient third(port());
+  const auto answer = third.Receive();
+  ASSERT_TRUE(answer);
+  const auto error = answer->Header<wire::HelloReply>().error();
+  EXPECT_EQ(error.code(), wire::TOO_MANY);
+  EXPECT_EQ(error.want(), 2U);
+  EXPECT_TRUE(third.ClosedWithin(seconds(5)));
+}
+
+TEST_F(ServerRobustness, ASlowReaderHurtsOnlyItself) {
+  Start([](ServerOptions& options) {
+    options.service.pause_output_bytes = 256 << 10;
+    options.service.max_output_bytes = 1 << 20;
+    options.service.stalled_timeout = milliseconds(500);
+  });
+  {
+    RawClient client(port());
+    client.Hello();
+    ASSERT_FALSE(client.Put("big", std::string(1 << 20, 'b')).has_error());
+  }
+  RawClient slow(port(), 4096);
+  slow.Hello();
+  wire::GetRequest request;
+  request.mutable_freshness()->set_max_age_us(0);
+  std::string burst;
+  for (int i = 0; i < 200; ++i) {
+    wire::AppendFrame(burst, wire::FrameType::kGet, 0, 100 + i, request, "big");
+  }
+  ASSERT_TRUE(slow.SendBytes(burst));
+  std::this_thread::sleep_for(milliseconds(200));
+  ExpectServes();
+  // It reads nothing for longer than it may.
+  std::this_thread::sleep_for(milliseconds(2500));
+  EXPECT_TRUE(slow.ClosedWithin(seconds(5)));
+  ExpectServes();
+}
+
+TEST_F(ServerRobustness, AnEagerReaderGetsEveryAnswer) {
+  Start([](ServerOptions& options) {
+    options.service.pause_output_bytes = 256 << 10;
+    options.service.max_output_bytes = 4 << 20;
+  });
+  RawClient client(port());
+  client.Hello();
+  ASSERT_FALSE(client.Put("big", std::string(100'000, 'b')).has_error());
+  wire::GetRequest request;  // eventual: answered while the frames are taken
+  std::string burst;
+  constexpr int kRequests = 200;
+  for (int i = 0; i < kRequests; ++i) {
+    wire::AppendFrame(burst, wire::FrameType::kGet, 0, 100 + i, request, "big");
+  }
+  ASSERT_TRUE(client.SendBytes(burst));
+  for (int i = 0; i < kRequests; ++i) {
+    const auto answer = client.Receive();
+    ASSERT_TRUE(answer) << i;
+    EXPECT_EQ(answer->request_id, 100U + i);
+    EXPECT_EQ(answer->body.size(), 100'000U);
+  }
+}
+
+TEST_F(ServerRobustness, ScansGoOnAtOneIndex) {
+  Start();
+  RawClient client(port());
+  client.Hello();
+  for (int i = 0; i < 10; ++i) client.Put("scan" + std::to_string(i), "v");
+  wire::ScanRequest request;
+  request.mutable_freshness()->set_max_age_us(0);
+  request.set_first("scan");
+  request.set_last("scao");
+  request.set_max_items(4);
+  std::string body;
+  auto reply = client.Call(wire::FrameType::kScan, request, {}, &body);
+  wire::ScanPage page;
+  ASSERT_TRUE(page.ParseFromString(body));
+  ASSERT_EQ(page.items_size(), 4);
+  ASSERT_NE(page.cursor(), 0U);
+  const auto index = reply.certificate().applied_index();
+  client.Put("scan99", "later");
+  int items = page.items_size();
+  while (page.cursor() != 0) {
+    wire::ScanRequest next;
+    next.set_cursor(page.cursor());
+    reply = client.Call(wire::FrameType::kScan, next, {}, &body);
+    ASSERT_TRUE(page.ParseFromString(body));
+    EXPECT_EQ(reply.certificate().applied_index(), index);
+    items += page.items_size();
+  }
+  EXPECT_EQ(items, 10);
+  wire::ScanRequest unknown;
+  unknown.set_cursor(4711);
+  EXPECT_EQ(client.Call(wire::FrameType::kScan, unknown, {}).error().code(), wire::CURSOR_EXPIRED);
+  for (int i = 0; i < 16; ++i) {
+    EXPECT_FALSE(client.Call(wire::FrameType::kScan, request, {}).has_error()) << i;
+  }
+  EXPECT_EQ(client.Call(wire::FrameType::kScan, request, {}).error().code(), wire::TOO_MANY);
+}
+
+std::string HttpGet(std::uint16_t port, const std::string& request) {
+  RawClient client(port);
+  client.SendBytes(request);
+  client.ClosedWithin(seconds(3));
+  return client.buffered();
+}
+
+TEST_F(ServerRobustness, HttpAnswersAndRefuses) {
+  Start();
+  const std::uint16_t http = nodes_[0].http_address.port;
+  const auto get = [&](const std::string& path) {
+    return HttpGet(http, "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  };
+  const std::string metrics = get("/metrics");
+  EXPECT_NE(metrics.find("HTTP/1.1 200"), std::string::npos);
+  EXPECT_NE(metrics.find("# TYPE quorate_request_duration_seconds histogram"), std::string::npos);
+  EXPECT_NE(metrics.find("quorate_role{role=\"leader\"} 1"), std::string::npos);
+  EXPECT_NE(get("/healthz").find("200"), std::string::npos);
+  EXPECT_NE(get("/readyz").find("ready"), std::string::npos);
+  EXPECT_NE(get("/status").find("\"role\":\"leader\""), std::string::npos);
+  EXPECT_NE(get("/nothing").find("404"), std::string::npos);
+  EXPECT_NE(HttpGet(http, "POST /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                          "Content-Length: 0\r\n\r\n")
+                .find("405"),
+            std::string::npos);
+  EXPECT_NE(HttpGet(http, "\x01\x02\x03 nonsense\r\n\r\n").find("400"), std::string::npos);
+  EXPECT_NE(HttpGet(http, "GET / HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n")
+                .find("413"),
+            std::string::npos);
+  ExpectServes();
+}
+
+TEST_F(ServerRobustness, StartingTwiceSaysWhy) {
+  Start();
+  TestServer same_port(nodes_[0]);
+  EXPECT_NE(same_port.error().find("in use"), std::string::npos) << same_port.error();
+  ServerOptions same_directory = ClusterOptions(1, directory_.path())[0];
+  same_directory.cluster = nodes_[0].cluster;
+  TestServer locked(same_directory);
+  EXPECT_NE(locked.error(), "");
+  ServerOptions empty = ClusterOptions(1, directory_.path() + "/other")[0];
+  empty.bootstrap = false;
+  TestServer refused(empty);
+  EXPECT_NE(refused.error().find("--bootstrap"), std::string::npos) << refused.error();
+}
+
+TEST_F(ServerRobustness, RestartsWithWhatItAcknowledged) {
+  Start();
+  {
+    RawClient client(port());
+    client.Hello();
+    ASSERT_FALSE(client.Put("kept", "value").has_error());
+  }
+  server_->Stop();
+  server_ = std::make_unique<TestServer>(nodes_[0]);
+  ASSERT_EQ(server_->error(), "");
+  ASSERT_EQ(WaitForLeader(nodes_), 1U);
+  RawClient client(port());
+  client.Hello();
+  std::string value;
+  EXPECT_TRUE(client.Get("kept", &value).found());
+  EXPECT_EQ(value, "value");
+}
+
+}  // namespace
+}  // namespace quorate::server
