@@ -51,7 +51,7 @@ void Connection::Dial() {
   dial_timer_.async_wait([self = shared_from_this()](const error_code& error) {
     const auto keep = self->guard_.lock();
     if (error || !keep || self->state_ == State::kReady) return;
-    self->Break(ErrorCode::kCannotConnect,
+    self->Break(ErrorCode::kDeadline,
                 "no answer within " + std::to_string(self->settings_.dial_timeout.count()) + " ms");
   });
   const std::optional<HostPort> address = ParseHostPort(settings_.address);

@@ -124,7 +124,7 @@ void Core::RoutePinned(Call& call, TimePoint now) {
   Node* node = call.node != 0 ? nodes_.FindId(call.node) : nodes_.FindOrAddAddress(call.endpoint);
   if (node != nullptr) {
     if (node->connection != nullptr || node->retry_at <= now) return RouteTo(*node, call, now);
-    if (++call.dead_rounds > kMostDeadRounds) {
+    if (node->trouble.code != ErrorCode::kDeadline && ++call.dead_rounds > kMostDeadRounds) {
       return Fail(call, MakeError(node->trouble.code, ErrorClass::kNotExecuted,
                                   "cannot connect to " + Name(*node) + ": " + node->address + " " +
                                       node->trouble.text));
@@ -185,7 +185,7 @@ void Core::Pause(Call& call, TimePoint until) {
 }
 
 void Core::NobodyThere(Call& call, TimePoint now) {
-  if (nodes_.AllDown() && ++call.dead_rounds > kMostDeadRounds) {
+  if (nodes_.AllRefuse() && ++call.dead_rounds > kMostDeadRounds) {
     const ErrorCode code = nodes_.WorstCode();
     return Fail(call, MakeError(code, ErrorClass::kNotExecuted,
                                 (code == ErrorCode::kCannotConnect ? "cannot connect: "
@@ -331,7 +331,7 @@ Error Core::ExpiredError(const Call& call) const {
                      passed + " before " + (node != nullptr ? Name(*node) : "the node") +
                          " answered: the write may have been applied, or may still be");
   }
-  if (call.attempts == 0 && !nodes_.AnyReady()) {
+  if (nodes_.AllRefuse()) {
     return MakeError(ErrorCode::kCannotConnect, ErrorClass::kNotExecuted,
                      "cannot connect: " + nodes_.Troubles() + "; " + passed);
   }
@@ -449,7 +449,7 @@ void Core::OnBroken(Connection& connection, const Breakage& breakage) {
   const std::shared_ptr<Connection> broken = std::move(node->connection);
   node->connection.reset();
   Breakage trouble = breakage;
-  if (trouble.code == ErrorCode::kCannotConnect) {
+  if (trouble.code == ErrorCode::kCannotConnect || trouble.code == ErrorCode::kDeadline) {
     trouble.text = "unreachable (" + trouble.text + ")";
   }
   nodes_.DialFailed(*node, trouble, now);

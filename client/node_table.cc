@@ -116,8 +116,10 @@ void NodeTable::DialFailed(Node& node, Breakage breakage, TimePoint now) {
   NotLeader(node);
 }
 
-bool NodeTable::AllDown() const {
-  return std::ranges::all_of(nodes_, [](const auto& node) { return node->down(); });
+bool NodeTable::AllRefuse() const {
+  return std::ranges::all_of(nodes_, [](const auto& node) {
+    return node->down() && node->trouble.code != ErrorCode::kDeadline;
+  });
 }
 
 bool NodeTable::AnyReady() const {

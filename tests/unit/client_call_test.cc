@@ -403,8 +403,8 @@ TEST(ClientOutcome, ANodeThatNeverAnswersHelloIsPassedOver) {
   Client lonely(At({silent.address()}));
   const auto put = lonely.Put("k", "v", {.timeout = 200ms});
   ASSERT_FALSE(put);
-  EXPECT_EQ(put.error().code, ErrorCode::kCannotConnect) << put.error().detail;
-  EXPECT_FALSE(put.error().maybe_applied());
+  EXPECT_EQ(put.error().code, ErrorCode::kDeadline) << put.error().detail;
+  EXPECT_EQ(put.error().error_class, ErrorClass::kNotExecuted);
 }
 
 TEST(ClientOutcome, AReplyAfterItsDeadlineIsDroppedAndTheConnectionLives) {

@@ -1,0 +1,320 @@
+// bench: how many requests a second, and how long they take.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tools/bulk_writer.h"
+#include "tools/command.h"
+#include "tools/load.h"
+#include "tools/output.h"
+#include "tools/progress.h"
+#include "tools/workload.h"
+
+namespace quorate::tools {
+namespace {
+
+struct BenchArguments {
+  WorkloadSettings workload;
+  int clients = 64;
+  int connections = 8;
+  int threads = 1;
+  double rate = 0;
+  std::size_t max_in_flight = 10'000;
+  std::string duration = "10s";
+  std::string warmup = "1s";
+  std::string read = "strong";
+  std::optional<bool> preload;  // absent: if the workload reads
+};
+
+using Threads = std::vector<std::unique_ptr<LoadThread>>;
+
+double Seconds(LoadClock::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+// False: it failed, or was interrupted; says why.
+bool Preload(const Settings& settings, Interrupt& interrupt, const BenchArguments& arguments,
+             const Workload& workload, ExitCode& code) {
+  Client client(settings.client_options());
+  BulkWriter writer(client);
+  interrupt.SetHandler([&writer] { writer.Stop(); });
+  const std::uint64_t record_bytes = sizeof(KeyName) + arguments.workload.value_bytes;
+  Progress progress("loading keys", workload.keys() * record_bytes, settings.verbose);
+  Random random(arguments.workload.seed);
+  for (std::uint64_t i = 0; i < workload.keys(); ++i) {
+    const Record record{.key = std::string(KeyName(i).view()),
+                        .value = std::string(workload.Value(random))};
+    if (!writer.Add(record)) break;
+    if (i % 64 == 0) progress.Update(i, i * record_bytes);
+  }
+  writer.Finish();
+  progress.Clear();
+  interrupt.SetHandler(nullptr);
+  const BulkResult result = writer.result();
+  code = kExitOk;
+  if (result.first_error) {
+    code = Report(settings, Json(), *result.first_error);
+  } else if (interrupt.raised()) {
+    PrintError("interrupted while loading keys");
+    code = kExitInterrupted;
+  }
+  return code == kExitOk;
+}
+
+// `share` of `all` for thread `index` of `threads`.
+int Share(int all, int threads, int index) {
+  return all / threads + (index < all % threads ? 1 : 0);
+}
+
+Threads MakeThreads(const Settings& settings, const BenchArguments& arguments,
+                    const Workload& workload, LoadClock::time_point begin,
+                    LoadClock::time_point end) {
+  const int count = std::min({arguments.threads, arguments.clients, arguments.connections});
+  Threads threads;
+  for (int i = 0; i < count; ++i) {
+    threads.push_back(std::make_unique<LoadThread>(
+        LoadPlan{.workload = &workload,
+                 .client = settings.client_options(),
+                 .clients = Share(arguments.clients, count, i),
+                 .connections = Share(arguments.connections, count, i),
+                 .rate = arguments.rate / count,
+                 .max_in_flight = arguments.max_in_flight / static_cast<std::size_t>(count),
+                 .read = {.level = ParseLevel(arguments.read), .node = settings.node},
+                 .write = {.node = settings.node},
+                 .seed = arguments.workload.seed * 1'000'003 + static_cast<std::uint64_t>(i),
+                 .begin = begin,
+                 .end = end}));
+  }
+  return threads;
+}
+
+std::uint64_t Completed(const Threads& threads) {
+  std::uint64_t sum = 0;
+  for (const auto& thread : threads) sum += thread->completed();
+  return sum;
+}
+
+// A line a second while the load runs.
+void Watch(const Threads& threads, const Interrupt& interrupt, LoadClock::time_point begin,
+           LoadClock::time_point end, bool verbose) {
+  std::uint64_t last = 0;
+  auto next = begin + std::chrono::seconds(1);
+  while (LoadClock::now() < end && !interrupt.raised()) {
+    std::this_thread::sleep_until(
+        std::min({next, end, LoadClock::now() + std::chrono::milliseconds(100)}));
+    if (LoadClock::now() < next) continue;
+    const std::uint64_t now = Completed(threads);
+    if (verbose) {
+      std::fprintf(stderr, "%4.0f s  %10s/s\n", Seconds(next - begin), Grouped(now - last).c_str());
+    }
+    last = now;
+    next += std::chrono::seconds(1);
+  }
+}
+
+double Microseconds(std::uint64_t nanoseconds) {
+  return static_cast<double>(nanoseconds) / 1000;
+}
+
+void AddQuantiles(Json& json, const Histogram& histogram) {
+  json["p50_us"] = Microseconds(histogram.Quantile(0.5));
+  json["p90_us"] = Microseconds(histogram.Quantile(0.9));
+  json["p99_us"] = Microseconds(histogram.Quantile(0.99));
+  json["p999_us"] = Microseconds(histogram.Quantile(0.999));
+  json["max_us"] = Microseconds(histogram.max());
+  json["mean_us"] = histogram.mean() / 1000;
+}
+
+Json ResultJson(const BenchArguments& arguments, const LoadResult& result, double seconds,
+                bool interrupted) {
+  Histogram all = result.reads;
+  all.Merge(result.writes);
+  Json json;
+  json["workload"] = arguments.workload.name;
+  json["ops"] = result.ops();
+  json["ops_per_sec"] = static_cast<double>(result.ops()) / std::max(seconds, 1e-3);
+  AddQuantiles(json, all);
+  json["errors"] = result.error_count();
+  json["errors_by_code"] = Json::object();
+  for (const auto& [code, count] : result.errors)
+    json["errors_by_code"][std::string(ToString(code))] = count;
+  if (result.not_sent > 0) json["errors_by_code"]["IN_FLIGHT_LIMIT"] = result.not_sent;
+  json["not_found"] = result.not_found;
+  if (result.reads.count() > 0 && result.writes.count() > 0) {
+    for (const auto& [name, histogram] :
+         {std::pair("reads", &result.reads), std::pair("updates", &result.writes)}) {
+      json[name]["ops"] = histogram->count();
+      AddQuantiles(json[name], *histogram);
+    }
+  }
+  json["seconds"] = seconds;
+  json["interrupted"] = interrupted;
+  json["clients"] = arguments.clients;
+  json["connections"] = arguments.connections;
+  json["threads"] = arguments.threads;
+  json["rate"] = arguments.rate > 0 ? Json(arguments.rate) : Json();
+  json["read"] = arguments.read;
+  json["keys"] = arguments.workload.keys;
+  json["value_size"] = arguments.workload.value_bytes;
+  json["seed"] = arguments.workload.seed;
+  return json;
+}
+
+void PrintLatencies(const char* name, const Histogram& histogram, double seconds) {
+  if (histogram.count() == 0) return;
+  std::printf(
+      "%-8s %10s/s   p50 %8.0f   p90 %8.0f   p99 %8.0f   p99.9 %8.0f   max %8.0f us\n", name,
+      Grouped(static_cast<std::uint64_t>(static_cast<double>(histogram.count()) / seconds)).c_str(),
+      Microseconds(histogram.Quantile(0.5)), Microseconds(histogram.Quantile(0.9)),
+      Microseconds(histogram.Quantile(0.99)), Microseconds(histogram.Quantile(0.999)),
+      Microseconds(histogram.max()));
+}
+
+void PrintText(const BenchArguments& arguments, const LoadResult& result, double seconds,
+               bool interrupted) {
+  seconds = std::max(seconds, 1e-3);
+  std::printf("%s%s: %s requests in %.1f s, ", interrupted ? "interrupted; " : "",
+              arguments.workload.name.c_str(), Grouped(result.ops()).c_str(), seconds);
+  if (arguments.rate > 0) {
+    std::printf("open loop at %.0f/s, timed from when each was due\n", arguments.rate);
+  } else {
+    std::printf("%d clients over %d connections\n", arguments.clients, arguments.connections);
+  }
+  PrintLatencies("reads", result.reads, seconds);
+  PrintLatencies("writes", result.writes, seconds);
+  if (result.not_found > 0) {
+    std::printf("%s reads found no value: the keys are not all there (see --preload)\n",
+                Grouped(result.not_found).c_str());
+  }
+  for (const auto& [code, count] : result.errors) {
+    std::printf("errors   %10s   %s\n", Grouped(count).c_str(),
+                std::string(ToString(code)).c_str());
+  }
+  if (result.not_sent > 0) {
+    std::printf("errors   %10s   not sent: %s requests were in flight already (--max-in-flight)\n",
+                Grouped(result.not_sent).c_str(), Grouped(arguments.max_in_flight).c_str());
+  }
+  if (result.first_error) std::printf("the first error: %s\n", result.first_error->detail.c_str());
+}
+
+LoadResult RunThreads(const Settings& settings, Interrupt& interrupt, Threads& threads,
+                      LoadClock::time_point begin, LoadClock::time_point end) {
+  interrupt.SetHandler([&threads] {
+    for (const auto& thread : threads) thread->Stop();
+  });
+  std::vector<std::thread> running;
+  running.reserve(threads.size());
+  for (const auto& thread : threads) {
+    running.emplace_back([&thread] { thread->Run(); });
+  }
+  Watch(threads, interrupt, begin, end, settings.verbose);
+  LoadResult result;
+  for (std::size_t i = 0; i < threads.size(); ++i) {
+    running[i].join();
+    result.Merge(threads[i]->result());
+  }
+  interrupt.SetHandler(nullptr);
+  return result;
+}
+
+ExitCode Bench(const Settings& settings, Interrupt& interrupt, const BenchArguments& arguments) {
+  const Workload workload(arguments.workload);
+  ExitCode code = kExitOk;
+  if (arguments.preload.value_or(workload.reads()) &&
+      !Preload(settings, interrupt, arguments, workload, code)) {
+    return code;
+  }
+  const auto begin =
+      LoadClock::now() + ParseDuration(arguments.warmup).value_or(std::chrono::microseconds(0));
+  const auto planned_end =
+      begin + ParseDuration(arguments.duration).value_or(std::chrono::microseconds(0));
+  Threads threads = MakeThreads(settings, arguments, workload, begin, planned_end);
+  const LoadResult result = RunThreads(settings, interrupt, threads, begin, planned_end);
+  const bool interrupted = interrupt.raised();
+  const auto end = interrupted ? std::min(LoadClock::now(), planned_end) : planned_end;
+  const double seconds = std::max(0.0, Seconds(end - begin));
+  if (settings.json) {
+    Json json = ResultJson(arguments, result, seconds, interrupted);
+    json["error"] = result.first_error ? ToJson(*result.first_error) : Json();
+    PrintJson(json);
+  } else {
+    PrintText(arguments, result, seconds, interrupted);
+  }
+  std::fflush(stdout);
+  if (interrupted) return kExitInterrupted;
+  return result.ops() == 0 && result.first_error ? ToExitCode(*result.first_error) : kExitOk;
+}
+
+void AddLoadOptions(CLI::App& bench, BenchArguments& arguments) {
+  bench
+      .add_option("--workload", arguments.workload.name,
+                  "What to do; ycsb picks keys by Zipf's law, put and get uniformly")
+      ->check(CLI::IsMember({"put", "get", "ycsb-a", "ycsb-b", "ycsb-c"}))
+      ->capture_default_str();
+  bench.add_option("--clients", arguments.clients, "Requests that are outstanding all the time")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  bench
+      .add_option("--connections", arguments.connections,
+                  "Connections to each node that these share")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  bench.add_option("--threads", arguments.threads, "Threads that drive them")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  bench
+      .add_option("--rate", arguments.rate,
+                  "Open loop: so many requests a second, however slow the replies; latency counts "
+                  "from when "
+                  "each was due")
+      ->check(CLI::Range(0.1, 10e6));
+  bench
+      .add_option("--max-in-flight", arguments.max_in_flight,
+                  "With --rate: beyond that many, what is due is not sent and counts as an error")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+}
+
+void AddDataOptions(CLI::App& bench, BenchArguments& arguments) {
+  bench.add_option("--keys", arguments.workload.keys, "Size of the key space")
+      ->check(CLI::Range(1, 100'000'000))
+      ->capture_default_str();
+  bench.add_option("--value-size", arguments.workload.value_bytes, "Bytes")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  CheckDuration(bench.add_option("--duration", arguments.duration, "Of the measurement")
+                    ->capture_default_str(),
+                std::chrono::milliseconds(1));
+  CheckDuration(bench.add_option("--warmup", arguments.warmup, "Not measured, before that")
+                    ->capture_default_str(),
+                std::chrono::microseconds(0));
+  bench.add_option("--seed", arguments.workload.seed, "Of keys, values and operations")
+      ->capture_default_str();
+  bench.add_flag("--preload,!--no-preload", arguments.preload,
+                 "Write every key first (as workloads that read do unless told not to)");
+}
+
+}  // namespace
+
+Command AddBench(CLI::App& app) {
+  auto arguments = std::make_shared<BenchArguments>();
+  CLI::App* bench = app.add_subcommand("bench", "Measure throughput and latency");
+  AddLoadOptions(*bench, *arguments);
+  AddDataOptions(*bench, *arguments);
+  AddReadOption(*bench, arguments->read);
+  bench->footer(
+      "It writes keys named user000000000000 and on.\nExamples:\n"
+      "  quorate bench --workload put --clients 256 --connections 8\n"
+      "  quorate bench --workload ycsb-b --read eventual --duration 30s -v\n"
+      "  quorate bench --workload get --rate 20000 --json");
+  return {.app = bench, .run = [arguments](const Settings& settings, Interrupt& interrupt) {
+            return Bench(settings, interrupt, *arguments);
+          }};
+}
+
+}  // namespace quorate::tools

@@ -1,0 +1,52 @@
+// What commands print: values, certificates, errors, JSON objects.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "quorate/result.h"
+#include "quorate/types.h"
+#include "tools/exit_code.h"
+#include "tools/settings.h"
+
+namespace quorate::tools {
+
+using Json = nlohmann::ordered_json;  // keys in the order they were added
+
+// "index 1093, term 7, node 3, at most 118 ms old (anchor)"
+std::string Describe(const Certificate& certificate);
+
+// ---- JSON ----
+
+// Under `name` if the bytes are UTF-8, else in base64 under `name`_base64.
+void AddBytes(Json& json, const std::string& name, std::string_view bytes);
+// node, term, applied_index, age_ms, basis, waited_ms; null where nothing is known.
+void AddCertificate(Json& json, const Certificate& certificate);
+Json ToJson(const Error& error);
+void PrintJson(const Json& json);
+
+// ---- Text ----
+
+// Printable ASCII and UTF-8 as they are; \t \n \r \\ and \xNN for the rest. The lines format of
+// `import` reads it back.
+std::string Escape(std::string_view bytes);
+// Undoes Escape. A backslash before anything else stands for itself.
+std::string Unescape(std::string_view text);
+
+bool IsTerminal(int descriptor);
+// The code of `colour` (such as "31") if the stream is a terminal and NO_COLOR is unset, else
+// nothing.
+std::string Colour(int descriptor, std::string_view colour);
+std::string NoColour(int descriptor);
+
+// "12,345"
+std::string Grouped(std::uint64_t number);
+
+// Reports a failed request in the form asked for; returns its exit code. `json` has what is to be
+// said besides the error.
+ExitCode Report(const Settings& settings, Json json, const Error& error);
+void PrintError(std::string_view message);
+void PrintCertificate(const Settings& settings, const Certificate& certificate);
+
+}  // namespace quorate::tools

@@ -1,0 +1,122 @@
+// scan: keys in order, page by page, all at one index.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "tools/command.h"
+#include "tools/output.h"
+
+namespace quorate::tools {
+namespace {
+
+struct ScanArguments {
+  std::string prefix;
+  std::string from;
+  std::string to;
+  std::string read = "strong";
+  std::uint64_t limit = 0;
+  std::uint32_t page = 0;
+  bool count = false;
+  bool keys_only = false;
+};
+
+Range RangeOf(const ScanArguments& arguments) {
+  Range range = Range::Prefix(arguments.prefix);
+  if (arguments.from > range.first) range.first = arguments.from;
+  if (!arguments.to.empty() && (range.last.empty() || arguments.to < range.last)) {
+    range.last = arguments.to;
+  }
+  return range;
+}
+
+void PrintItem(const Settings& settings, const ScanArguments& arguments, const Item& item,
+               const Certificate& certificate) {
+  if (!settings.json) {
+    std::cout << Escape(item.key);
+    if (!arguments.keys_only) std::cout << '\t' << Escape(item.value);
+    std::cout << '\n';
+    return;
+  }
+  Json json;
+  AddBytes(json, "key", item.key);
+  if (!arguments.keys_only) AddBytes(json, "value", item.value);
+  json["index"] = item.revision;
+  json["applied_index"] = certificate.applied_index;
+  PrintJson(json);
+}
+
+void PrintCount(const Settings& settings, const ScanArguments& arguments, std::uint64_t count,
+                const Certificate& certificate) {
+  if (!settings.json) {
+    std::cout << count << '\n';
+    return;
+  }
+  Json json;
+  json["count"] = count;
+  json["level"] = arguments.read;
+  AddCertificate(json, certificate);
+  json["error"] = nullptr;
+  PrintJson(json);
+}
+
+ExitCode Scan(const Settings& settings, const ScanArguments& arguments) {
+  Client client(settings.client_options());
+  const ScanOptions options{.level = ParseLevel(arguments.read),
+                            .page_items = arguments.page,
+                            .count_only = arguments.count,
+                            .node = settings.node};
+  std::uint64_t seen = 0;
+  Result<ScanPage> page = client.Scan(RangeOf(arguments), options);
+  for (;;) {
+    if (!page) {
+      std::cout.flush();
+      if (seen > 0 && !settings.json) PrintError("the scan broke off; what was printed is not all");
+      return Report(settings, Json(), page.error());
+    }
+    for (const Item& item : page->items) {
+      if (arguments.limit != 0 && seen == arguments.limit) break;
+      PrintItem(settings, arguments, item, page->certificate);
+      ++seen;
+    }
+    if (arguments.count) seen += page->count;
+    if (!std::cout) return kExitOther;
+    const bool enough = arguments.limit != 0 && seen >= arguments.limit;
+    if (!page->next || enough) break;
+    page = client.ScanNext(page->next, options);
+  }
+  if (arguments.count) PrintCount(settings, arguments, seen, page->certificate);
+  PrintCertificate(settings, page->certificate);
+  return kExitOk;
+}
+
+}  // namespace
+
+Command AddScan(CLI::App& app) {
+  auto arguments = std::make_shared<ScanArguments>();
+  CLI::App* scan =
+      app.add_subcommand("scan", "Print the keys with a prefix, in order, at one index");
+  scan->add_option("prefix", arguments->prefix, "Empty or left out: all keys");
+  scan->add_option("--from", arguments->from, "Not below this key");
+  scan->add_option("--to", arguments->to, "Below this key");
+  scan->add_option("--limit", arguments->limit, "Stop after that many keys")
+      ->check(CLI::PositiveNumber);
+  scan->add_option("--page", arguments->page, "Keys fetched at a time (the node may give fewer)")
+      ->check(CLI::PositiveNumber);
+  scan->add_flag("--keys-only", arguments->keys_only, "No values");
+  scan->add_flag("--count", arguments->count, "Only how many there are")
+      ->excludes("--limit")
+      ->excludes("--keys-only");
+  AddReadOption(*scan, arguments->read);
+  scan->footer(
+      "One line per key: key, tab, value; \\t \\n \\r \\\\ \\xNN stand for bytes that would break "
+      "the "
+      "line\n(`quorate import --format lines` reads them back).\nExamples:\n  quorate scan lib\n"
+      "  quorate scan --count\n  quorate scan --from bash --to bc --keys-only\n"
+      "  quorate --json scan user/ | jq -r .key");
+  return {.app = scan, .run = [arguments](const Settings& settings, Interrupt&) {
+            return Scan(settings, *arguments);
+          }};
+}
+
+}  // namespace quorate::tools
