@@ -124,8 +124,8 @@ Progress* Raft::Heard(Time now, NodeId from, std::uint64_t round, const ClockRea
   Progress& peer = it->second;
   peer.last_heard = now;
   peer.round = std::max(peer.round, round);
-  // A follower that has restarted in this term no longer knows what was proven to it, and would wait
-  // for ever for an append that says so.
+  // A follower that has restarted in this term no longer knows what was proven to it, and would
+  // wait for ever for an append that says so.
   if (peer.clock && peer.clock->boot_id != clock.boot_id) peer.BecomeProbe(peer.match + 1);
   peer.clock = clock;
   ConfirmRounds();

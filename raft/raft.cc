@@ -210,6 +210,9 @@ std::variant<Raft::Proposed, ProposeError> Raft::Propose(Time, std::span<const B
 }
 
 void Raft::OnDurable(Time now, const DurabilityToken& token) {
+  // Only news is acknowledged: an ack that nobody asked for would tell a probing leader that the
+  // logs agree no further than this.
+  const Index acknowledgeable = std::min(verified_, durable_);
   Outstanding done;
   while (!outstanding_.empty() && outstanding_.front().token.sequence <= token.sequence) {
     done = std::move(outstanding_.front());
@@ -231,7 +234,7 @@ void Raft::OnDurable(Time now, const DurabilityToken& token) {
   }
   if (AsLeader() != nullptr) {
     AdvanceCommit();
-  } else if (leader() != kNoNode) {
+  } else if (std::min(verified_, durable_) > acknowledgeable) {
     acknowledge_ = true;
   }
 }

@@ -7,10 +7,10 @@ namespace quorate::raft {
 Round& Rounds::Start(Time now, Index commit, bool own_term, bool take_reads) {
   std::vector<WaitingRead> reads;
   if (in_flight.size() == kMaxInFlight) {
-    // Whatever confirms a later round would have confirmed this one: its reads may wait for the
-    // next without harm.
-    reads = std::move(in_flight.front().reads);
-    in_flight.pop_front();
+    // Whatever confirms a later round would have confirmed the last one: its reads may wait for the
+    // new one without harm. The oldest stay, since their answers are about to come.
+    reads = std::move(in_flight.back().reads);
+    in_flight.pop_back();
   }
   if (take_reads) {
     for (WaitingRead& read : waiting) {
