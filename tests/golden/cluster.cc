@@ -46,7 +46,12 @@ raft::Uuid UuidOf(NodeId id, std::uint64_t incarnation) {
   return {id, incarnation};
 }
 
-void Disk::Complete() {
+Time Disk::Due(Duration sync_time) const {
+  return std::max(writes.front().issued, idle_since) + sync_time;
+}
+
+void Disk::Complete(Time now) {
+  idle_since = now;
   raft::AppendBatch& batch = writes.front().batch;
   if (batch.hard_state) hard_state = *batch.hard_state;
   for (raft::Entry& entry : batch.entries) {
@@ -138,6 +143,9 @@ void Cluster::Pump(NodeId id) {
   if (ready.soft && ready.soft->role == raft::Role::kLeader) ++leaders_elected;
   Print(id, ToString(ready));
   if (ready.append) node.disk.writes.push_back({std::move(*ready.append), now});
+  for (const raft::ReadResult& read : ready.reads) {
+    if (read.failure == raft::ReadFailure::kNone) answered[read.id] = now;
+  }
   for (const raft::FetchRequest& fetch : ready.fetches) node.fetches.push_back(fetch);
   if (ready.apply_to > node.apply_to) {
     node.apply_to = ready.apply_to;
@@ -169,14 +177,14 @@ bool Cluster::CompleteWrite(NodeId id, std::size_t count) {
   raft::DurabilityToken token;
   for (; count > 0 && !node.disk.writes.empty(); --count) {
     token = node.disk.writes.front().batch.token;
-    node.disk.Complete();
+    node.disk.Complete(now);
   }
   node.core->OnDurable(now, token);
   Pump(id);
   return true;
 }
 
-bool Cluster::AnswerFetch(NodeId id) {
+bool Cluster::AnswerFetch(NodeId id, bool fails) {
   Node& node = At(id);
   if (node.core == nullptr || node.fetches.empty()) return false;
   const raft::FetchRequest fetch = node.fetches.front();
@@ -184,7 +192,7 @@ bool Cluster::AnswerFetch(NodeId id) {
   std::vector<raft::Entry> entries;
   std::size_t bytes = 0;
   for (const raft::Entry& entry : node.disk.entries) {
-    if (entry.index < fetch.first || entry.index > fetch.last) continue;
+    if (fails || entry.index < fetch.first || entry.index > fetch.last) continue;
     bytes += entry.ByteSize();
     if (!entries.empty() && bytes > fetch.max_bytes) break;
     entries.push_back(entry);
@@ -221,8 +229,7 @@ bool Cluster::SettleOne(Duration network_delay, Duration disk_delay) {
   if (const Link* link = OldestDeliverable(network_delay)) return DeliverOne(*link);
   for (auto& [id, node] : nodes_) {
     if (node.core == nullptr) continue;
-    const auto& writes = node.disk.writes;
-    if (!node.hold_disk && !writes.empty() && writes.front().issued + disk_delay <= now) {
+    if (!node.hold_disk && !node.disk.writes.empty() && node.disk.Due(disk_delay) <= now) {
       return CompleteWrite(id, 1);
     }
     if (!node.hold_disk && AnswerFetch(id)) return true;
@@ -246,7 +253,7 @@ Time Cluster::NextEvent() const {
     if (node.core == nullptr) continue;
     next = std::min(next, node.core->NextDeadline());
     if (!node.hold_disk && !node.disk.writes.empty()) {
-      next = std::min(next, node.disk.writes.front().issued + sync_time);
+      next = std::min(next, node.disk.Due(sync_time));
     }
   }
   return next;

@@ -39,12 +39,14 @@ struct Disk {
     raft::Time issued{0};
   };
 
-  void Complete();  // the oldest write
+  void Complete(raft::Time now);                   // the oldest write
+  raft::Time Due(raft::Duration sync_time) const;  // when the oldest write is done: one at a time
 
   raft::HardState hard_state;
   raft::Position start;              // before the first entry
   std::vector<raft::Entry> entries;  // from start.index + 1 on
   std::deque<Write> writes;
+  raft::Time idle_since{0};
 };
 
 struct Node {
@@ -84,7 +86,7 @@ class Cluster {
   void Receive(raft::Message message);
   bool DeliverOne(const Link& link);  // false if there is nothing to deliver
   bool CompleteWrite(raft::NodeId id, std::size_t count);
-  bool AnswerFetch(raft::NodeId id);
+  bool AnswerFetch(raft::NodeId id, bool fails = false);
   void Apply(raft::NodeId id);
   void Tick(raft::NodeId id);
 
@@ -110,6 +112,7 @@ class Cluster {
   std::set<std::pair<raft::NodeId, raft::NodeId>> cut;  // what is sent is lost
   std::map<std::string, raft::Message> saved;           // copies, to arrive late
   std::size_t leaders_elected = 0;
+  std::map<std::uint64_t, raft::Time> answered;  // confirmed reads, by id
 
  private:
   void Queue(raft::Message message);

@@ -104,6 +104,7 @@ const std::map<std::string, Interpreter::Command>& Interpreter::Commands() {
       {"release", &Interpreter::Release},
       {"unreachable", &Interpreter::Unreachable},
       {"durable", &Interpreter::Durable},
+      {"fetched", &Interpreter::Fetched},
       {"crash", &Interpreter::Crash},
       {"restart", &Interpreter::Restart},
       {"wipe", &Interpreter::Wipe},
@@ -111,6 +112,7 @@ const std::map<std::string, Interpreter::Command>& Interpreter::Commands() {
       {"propose", &Interpreter::Propose},
       {"bulk", &Interpreter::Bulk},
       {"read", &Interpreter::Read},
+      {"reads", &Interpreter::Reads},
       {"transfer", &Interpreter::Transfer},
       {"status", &Interpreter::Status},
       {"progress", &Interpreter::Progress},
@@ -368,6 +370,13 @@ void Interpreter::Durable(const Words& words) {
   if (!cluster_.CompleteWrite(id, count)) throw std::invalid_argument("nothing to sync");
 }
 
+// fetched N [none]: the answer to N's oldest fetch; none: its disk could not read.
+void Interpreter::Fetched(const Words& words) {
+  if (!cluster_.AnswerFetch(Number(Word(words, 0)), words.size() > 1)) {
+    throw std::invalid_argument("nothing to fetch");
+  }
+}
+
 void Interpreter::Crash(const Words& words) {
   for (const std::string& word : words) cluster_.Crash(Number(word));
 }
@@ -426,6 +435,33 @@ void Interpreter::Read(const Words& words) {
   const NodeId id = Number(Word(words, 0));
   cluster_.Core(id).RequestRead(cluster_.now, Number(Word(words, 1)));
   cluster_.Pump(id);
+}
+
+// reads N COUNT MS: one every MS milliseconds; says how many were answered, and the longest wait.
+void Interpreter::Reads(const Words& words) {
+  const NodeId id = Number(Word(words, 0));
+  const std::uint64_t count = Number(Word(words, 1));
+  cluster_.answered.clear();
+  std::map<std::uint64_t, raft::Time> asked;
+  for (std::uint64_t read = 1'000'000; asked.size() < count; ++read) {
+    asked[read] = cluster_.now;
+    cluster_.Core(id).RequestRead(cluster_.now, read);
+    cluster_.Pump(id);
+    cluster_.Run(Milliseconds(Word(words, 2)));
+  }
+  cluster_.Run(Duration(500'000));
+  std::size_t answered = 0;
+  Duration longest{0};
+  for (const auto& [read, at] : asked) {
+    const auto answer = cluster_.answered.find(read);
+    if (answer == cluster_.answered.end()) continue;
+    ++answered;
+    longest = std::max(longest, answer->second - at);
+  }
+  extra_.clear();
+  cluster_.TakeOutput();
+  Line(to_string(answered) + " of " + to_string(count) + " reads confirmed, after at most " +
+       to_string(longest.count() / 1000) + " ms");
 }
 
 // transfer A->B

@@ -53,6 +53,7 @@ class Interpreter {
   void Unreachable(const Words& words);
   // Nodes and disks.
   void Durable(const Words& words);
+  void Fetched(const Words& words);
   void Crash(const Words& words);
   void Restart(const Words& words);
   void Wipe(const Words& words);
@@ -61,6 +62,7 @@ class Interpreter {
   void Propose(const Words& words);
   void Bulk(const Words& words);
   void Read(const Words& words);
+  void Reads(const Words& words);
   void Transfer(const Words& words);
   // What a reader wants to know.
   void Status(const Words& words);
