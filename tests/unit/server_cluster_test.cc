@@ -133,9 +133,9 @@ TEST_F(ServerCluster, AWipedNodeDoesNotTakePart) {
   TestServer back(options);
   ASSERT_EQ(back.error(), "");
   RawClient client(port(wiped));
-  client.Hello();
+  EXPECT_EQ(client.Hello().node_id(), wiped);
   std::this_thread::sleep_for(milliseconds(500));
-  EXPECT_TRUE(client.Get("leader").has_error());
+  EXPECT_EQ(client.Get("leader").error().code(), wire::NO_LEADER);
   RawClient leader(port(leader_));
   leader.Hello();
   EXPECT_FALSE(leader.Put("k", "v").has_error());

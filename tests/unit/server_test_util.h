@@ -211,6 +211,9 @@ class TestServer {
     }
     server_ = std::move(*opened);
     thread_ = std::thread([this] { EXPECT_TRUE(server_->Run().has_value()); });
+    for (int i = 0; i < 200 && !RawClient(options.client_address.port).connected(); ++i) {
+      std::this_thread::sleep_for(milliseconds(10));
+    }
   }
   ~TestServer() { Stop(); }
   TestServer(const TestServer&) = delete;
