@@ -9,6 +9,7 @@ import time
 import unittest
 
 import wire
+from cluster import wait_until
 from support import ClusterTest
 from wire import Code, Connection, NotSent
 
@@ -79,9 +80,10 @@ class BadInput(ClusterTest):
         self.bystander.__enter__()
 
     def tearDown(self):
+        count = self.bystander.count
+        wait_until(lambda: self.bystander.count > count + 1 or self.bystander.failure, 10, "the bystander is stuck")
         self.bystander.__exit__()
         self.assertIsNone(self.bystander.failure)
-        self.assertGreater(self.bystander.count, 0)
         # An election would take at least half a second; a busy machine gets some patience.
         self.assertLess(self.bystander.slowest, 3.0)
         self.cluster.check_alive()
@@ -141,7 +143,7 @@ class BadInput(ClusterTest):
     def test_limits_are_enforced_by_the_server_too(self):
         with Connection(self.leader.address) as connection:
             cases = ((wire.put_command(b"", b"v"), Code.INVALID), (wire.put_command(b"k" * 4097, b"v"), Code.TOO_LARGE),
-                     (wire.put_command(b"k", b"v" * ((1 << 20) + 1)), Code.TOO_LARGE), (b"", Code.INVALID),
+                     (wire.put_command(b"k", b"v" * ((1 << 20) + 1)), Code.TOO_LARGE), (b"", Code.UNSUPPORTED),
                      (b"\xff" * 50, Code.INVALID))
             for command, code in cases:
                 with self.subTest(command[:20]):

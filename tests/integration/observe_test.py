@@ -4,6 +4,8 @@ import json
 import re
 import unittest
 
+import wire
+from cluster import wait_until
 from support import OK, ClusterTest
 from wire import Connection
 
@@ -101,7 +103,7 @@ class Metrics(ClusterTest):
         with Connection(follower.address) as connection:
             self.assertFalse(connection.put(b"k", b"v").ok)
         samples = self.metrics(follower)[2]
-        self.assertGreater(self.total(samples, "quorate_refusals_total", reason="not_leader"), 0)
+        self.assertGreater(self.total(samples, "quorate_refusals_total", reason="NOT_LEADER"), 0)
 
 
 class Http(ClusterTest):
@@ -119,7 +121,6 @@ class Http(ClusterTest):
         for node in others:
             node.kill()
         try:
-            from cluster import wait_until
             wait_until(lambda: leader.http("/readyz")[0] == 503, 15, "still ready without a quorum")
             self.assertTrue(leader.http("/readyz")[1].strip(), "not ready must say why")
             self.assertEqual(leader.http("/healthz")[0], 200)
@@ -137,6 +138,16 @@ class Http(ClusterTest):
 
 class JsonLogs(ClusterTest):
     flags = ("--log-format", "json", "--log-level", "debug")
+
+    def test_a_request_can_be_found_by_the_name_its_client_gave_it(self):
+        name = b'order "17"\n'
+        with Connection(self.cluster[1].address) as connection:
+            connection.call_many([(wire.GET, wire.encode((1, wire.encode((1, 1000), (2, name))), (2, wire.freshness("strong"))),
+                                   b"k")])
+        records = [json.loads(line) for line in self.cluster[1].log_text().splitlines()]
+        found = [record for record in records if record.get("request_id") == name.decode()]
+        self.assertTrue(found, "no line carries the request's id")
+        self.assertTrue(all("term" in record and record["node"] == 1 for record in found))
 
     def test_every_line_parses_and_names_its_node_and_term(self):
         self.expect(OK, "put", 'quotes " and \\ and \n and \x01', "v")

@@ -36,12 +36,6 @@ class Refusals(unittest.TestCase):
     def test_an_empty_directory_needs_bootstrap(self):
         self.refuses(FAILED, "--bootstrap", self.node.command())
 
-    def test_bootstrap_of_a_directory_in_use(self):
-        self.node.start(bootstrap=True)
-        wait_until(lambda: self.node.http("/healthz")[0] == 200, 10, "node 1 did not start")
-        self.node.kill()
-        self.refuses(FAILED, "(?i)--bootstrap", self.node.command("--bootstrap"))
-
     def test_the_directory_of_another_node(self):
         self.node.start(bootstrap=True)
         wait_until(lambda: self.node.http("/healthz")[0] == 200, 10, "node 1 did not start")
@@ -120,6 +114,16 @@ class Restarts(ClusterTest):
             count = self.expect(OK, "--node", node.id, "scan", "restart/", "--count")
             self.assertEqual(int(re.search(rb"\d+", count)[0]), 500)
         self.assertEqual(self.expect(OK, "get", "restart/499").rstrip(b"\n"), b"value 499")
+
+    def test_bootstrap_leaves_a_directory_with_data_alone(self):
+        self.expect(OK, "put", "before", "restart")
+        node = self.cluster[1]
+        identity = (node.data_dir / "IDENTITY").read_bytes()
+        self.assertEqual(node.terminate(), 0)
+        node.start(bootstrap=True)
+        self.cluster.wait_ready()
+        self.assertEqual((node.data_dir / "IDENTITY").read_bytes(), identity)
+        self.assertEqual(self.expect(OK, "--node", 1, "get", "before").rstrip(b"\n"), b"restart")
 
     def test_stopping_the_leader_hands_over(self):
         leader = self.cluster.leader()
