@@ -144,7 +144,9 @@ void Cluster::Pump(NodeId id) {
   Print(id, ToString(ready));
   if (ready.append) node.disk.writes.push_back({std::move(*ready.append), now});
   for (const raft::ReadResult& read : ready.reads) {
-    if (read.failure == raft::ReadFailure::kNone) answered[read.id] = now;
+    if (read.failure != raft::ReadFailure::kNone) continue;
+    answered[read.id] = now;
+    answers.emplace_back(read.id, read.index);
   }
   for (const raft::FetchRequest& fetch : ready.fetches) node.fetches.push_back(fetch);
   if (ready.apply_to > node.apply_to) {

@@ -112,7 +112,8 @@ class Cluster {
   std::set<std::pair<raft::NodeId, raft::NodeId>> cut;  // what is sent is lost
   std::map<std::string, raft::Message> saved;           // copies, to arrive late
   std::size_t leaders_elected = 0;
-  std::map<std::uint64_t, raft::Time> answered;  // confirmed reads, by id
+  std::map<std::uint64_t, raft::Time> answered;                // confirmed reads, by id
+  std::vector<std::pair<std::uint64_t, raft::Index>> answers;  // the same, with their indexes
 
  private:
   void Queue(raft::Message message);
