@@ -28,7 +28,8 @@ struct BenchArguments {
   std::string duration = "10s";
   std::string warmup = "1s";
   std::string read = "strong";
-  std::optional<bool> preload;  // absent: if the workload reads
+  bool preload = false;  // neither of the two: if the workload reads
+  bool no_preload = false;
 };
 
 using Threads = std::vector<std::unique_ptr<LoadThread>>;
@@ -225,7 +226,7 @@ LoadResult RunThreads(const Settings& settings, Interrupt& interrupt, Threads& t
 ExitCode Bench(const Settings& settings, Interrupt& interrupt, const BenchArguments& arguments) {
   const Workload workload(arguments.workload);
   ExitCode code = kExitOk;
-  if (arguments.preload.value_or(workload.reads()) &&
+  if ((arguments.preload || (workload.reads() && !arguments.no_preload)) &&
       !Preload(settings, interrupt, arguments, workload, code)) {
     return code;
   }
@@ -272,7 +273,8 @@ void AddLoadOptions(CLI::App& bench, BenchArguments& arguments) {
                   "Open loop: so many requests a second, however slow the replies; latency counts "
                   "from when "
                   "each was due")
-      ->check(CLI::Range(0.1, 10e6));
+      ->check(CLI::Range(0.0, 10e6))
+      ->capture_default_str();
   bench
       .add_option("--max-in-flight", arguments.max_in_flight,
                   "With --rate: beyond that many, what is due is not sent and counts as an error")
@@ -295,8 +297,13 @@ void AddDataOptions(CLI::App& bench, BenchArguments& arguments) {
                 std::chrono::microseconds(0));
   bench.add_option("--seed", arguments.workload.seed, "Of keys, values and operations")
       ->capture_default_str();
-  bench.add_flag("--preload,!--no-preload", arguments.preload,
-                 "Write every key first (as workloads that read do unless told not to)");
+  CLI::Option* preload =
+      bench
+          .add_flag("--preload", arguments.preload, "Write every key first; workloads that read do")
+          ->configurable(false);
+  bench.add_flag("--no-preload", arguments.no_preload, "Not even then: the keys are there")
+      ->excludes(preload)
+      ->configurable(false);
 }
 
 }  // namespace

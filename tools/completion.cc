@@ -65,6 +65,7 @@ Command AddCompletion(CLI::App& app) {
   CLI::App* completion = app.add_subcommand("completion", "Print a completion script for a shell");
   completion->add_option("shell", *shell, "bash or zsh")
       ->required()
+      ->configurable(false)
       ->check(CLI::IsMember({"bash", "zsh"}));
   completion->footer(
       "Examples:\n  source <(quorate completion bash)\n  quorate completion zsh >> ~/.zshrc");

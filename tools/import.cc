@@ -120,7 +120,7 @@ ExitCode Import(const Settings& settings, Interrupt& interrupt, const ImportArgu
 Command AddImport(CLI::App& app) {
   auto arguments = std::make_shared<ImportArguments>();
   CLI::App* import = app.add_subcommand("import", "Put many records from a file or a pipe");
-  import->add_option("file", arguments->file, "- reads stdin")->required();
+  import->add_option("file", arguments->file, "- reads stdin")->required()->configurable(false);
   import
       ->add_option("--format", arguments->format,
                    "debian: stanzas, keyed by their field Package; the last of several wins\n"
@@ -128,7 +128,8 @@ Command AddImport(CLI::App& app) {
                    "jsonl: an object per line, with key and value (or key_base64, value_base64)")
       ->check(CLI::IsMember({"debian", "lines", "jsonl"}))
       ->capture_default_str();
-  import->add_option("--prefix", arguments->prefix, "Put this before every key");
+  import->add_option("--prefix", arguments->prefix, "Put this before every key")
+      ->configurable(false);
   import->footer(
       "Puts are sent again until they are known to be committed: a put is the same twice as once, "
       "so an "

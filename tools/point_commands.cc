@@ -146,8 +146,10 @@ Command Make(CLI::App* app, const std::shared_ptr<PointArguments>& arguments, Ru
 Command AddPut(CLI::App& app) {
   auto arguments = std::make_shared<PointArguments>();
   CLI::App* put = app.add_subcommand("put", "Set a key");
-  put->add_option("key", arguments->key, "1 to 4096 bytes")->required();
-  put->add_option("value", arguments->value, "Up to 1 MiB; - reads it from stdin")->required();
+  put->add_option("key", arguments->key, "1 to 4096 bytes")->required()->configurable(false);
+  put->add_option("value", arguments->value, "Up to 1 MiB; - reads it from stdin")
+      ->required()
+      ->configurable(false);
   put->footer(
       "Examples:\n  quorate put colour green\n  quorate put photo - < photo.jpg\n"
       "  quorate put -- -key-with-a-dash value\nExit: 0 committed, 7 certainly not, 8 unknown.");
@@ -157,7 +159,7 @@ Command AddPut(CLI::App& app) {
 Command AddGet(CLI::App& app) {
   auto arguments = std::make_shared<PointArguments>();
   CLI::App* get = app.add_subcommand("get", "Print the value of a key");
-  get->add_option("key", arguments->key, "1 to 4096 bytes")->required();
+  get->add_option("key", arguments->key, "1 to 4096 bytes")->required()->configurable(false);
   AddReadOption(*get, arguments->read);
   get->footer(
       "The value alone goes to stdout; what is known of its freshness goes to stderr (on a "
@@ -174,7 +176,7 @@ Command AddGet(CLI::App& app) {
 Command AddDelete(CLI::App& app) {
   auto arguments = std::make_shared<PointArguments>();
   CLI::App* del = app.add_subcommand("del", "Delete a key");
-  del->add_option("key", arguments->key, "1 to 4096 bytes")->required();
+  del->add_option("key", arguments->key, "1 to 4096 bytes")->required()->configurable(false);
   del->footer("Example:\n  quorate del colour\nExit: 0 deleted, 3 there was nothing to delete.");
   return Make(del, arguments, Delete);
 }
@@ -182,13 +184,19 @@ Command AddDelete(CLI::App& app) {
 Command AddCompareAndSet(CLI::App& app) {
   auto arguments = std::make_shared<PointArguments>();
   CLI::App* cas = app.add_subcommand("cas", "Set a key only if it is as expected");
-  cas->add_option("key", arguments->key, "1 to 4096 bytes")->required();
-  cas->add_option("value", arguments->value, "Up to 1 MiB; - reads it from stdin")->required();
+  cas->add_option("key", arguments->key, "1 to 4096 bytes")->required()->configurable(false);
+  cas->add_option("value", arguments->value, "Up to 1 MiB; - reads it from stdin")
+      ->required()
+      ->configurable(false);
   auto* expect = cas->add_option_group("expectation");
-  expect->add_option("--expect-index", arguments->expect_index,
-                     "The index of the write that made the present value (see get -v, get --json)");
-  expect->add_option("--expect-value", arguments->expect_value, "The present value");
-  expect->add_flag("--expect-absent", arguments->expect_absent, "There must be no such key");
+  expect
+      ->add_option("--expect-index", arguments->expect_index,
+                   "The index of the write that made the present value (see get --json)")
+      ->configurable(false);
+  expect->add_option("--expect-value", arguments->expect_value, "The present value")
+      ->configurable(false);
+  expect->add_flag("--expect-absent", arguments->expect_absent, "There must be no such key")
+      ->configurable(false);
   expect->require_option(1);
   cas->footer(
       "Examples:\n  quorate cas colour --expect-index 1093 blue\n  quorate cas lock "

@@ -96,17 +96,19 @@ Command AddScan(CLI::App& app) {
   auto arguments = std::make_shared<ScanArguments>();
   CLI::App* scan =
       app.add_subcommand("scan", "Print the keys with a prefix, in order, at one index");
-  scan->add_option("prefix", arguments->prefix, "Empty or left out: all keys");
-  scan->add_option("--from", arguments->from, "Not below this key");
-  scan->add_option("--to", arguments->to, "Below this key");
+  scan->add_option("prefix", arguments->prefix, "Empty or left out: all keys")->configurable(false);
+  scan->add_option("--from", arguments->from, "Not below this key")->configurable(false);
+  scan->add_option("--to", arguments->to, "Below this key")->configurable(false);
   scan->add_option("--limit", arguments->limit, "Stop after that many keys")
-      ->check(CLI::PositiveNumber);
-  scan->add_option("--page", arguments->page, "Keys fetched at a time (the node may give fewer)")
-      ->check(CLI::PositiveNumber);
-  scan->add_flag("--keys-only", arguments->keys_only, "No values");
+      ->check(CLI::PositiveNumber)
+      ->configurable(false);
+  scan->add_option("--page", arguments->page, "Keys fetched at a time (0: the node's choice)")
+      ->capture_default_str();
+  scan->add_flag("--keys-only", arguments->keys_only, "No values")->configurable(false);
   scan->add_flag("--count", arguments->count, "Only how many there are")
       ->excludes("--limit")
-      ->excludes("--keys-only");
+      ->excludes("--keys-only")
+      ->configurable(false);
   AddReadOption(*scan, arguments->read);
   scan->footer(
       "One line per key: key, tab, value; \\t \\n \\r \\\\ \\xNN stand for bytes that would break "

@@ -65,7 +65,7 @@ void AddGlobalOptions(CLI::App& app, Settings& settings) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->envname("QUORATE_ENDPOINTS")
-      ->capture_default_str();
+      ->default_str("127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003");
   app.add_option("--cluster-id", settings.cluster_id,
                  "Talk to this cluster only (0: whichever answers)")
       ->envname("QUORATE_CLUSTER_ID")
@@ -75,8 +75,10 @@ void AddGlobalOptions(CLI::App& app, Settings& settings) {
                     ->envname("QUORATE_DEADLINE")
                     ->capture_default_str(),
                 milliseconds(1));
-  app.add_option("--node", settings.node, "Ask only the node of this id, whatever it answers")
-      ->envname("QUORATE_NODE");
+  app.add_option("--node", settings.node,
+                 "Ask only the node of this id, whatever it answers (0: any)")
+      ->envname("QUORATE_NODE")
+      ->capture_default_str();
   app.add_flag("--json", settings.json, "One JSON object per reply, on stdout")
       ->envname("QUORATE_JSON");
   app.add_flag("-v,--verbose", settings.verbose,
