@@ -8,7 +8,6 @@
 namespace quorate::sim {
 namespace {
 
-constexpr SimTime kReadRetry{100'000};
 // Field 1000 of wire::Command, fixed64.
 constexpr std::string_view kOperationTag = "\xc1\x3e";
 
@@ -126,7 +125,7 @@ void Client::Attempt() {
     env_.events.After(LinkDelay(), [this, target, attempt] { Arrive(target, attempt); });
   }
   if (IsWrite(operation_.kind)) return;  // a second attempt might execute it twice
-  env_.events.After(kReadRetry, [this, attempt] {
+  env_.events.After(workload_.plan.read_retry, [this, attempt] {
     if (busy_ && attempt == attempt_) Attempt();
   });
 }

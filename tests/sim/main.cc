@@ -22,6 +22,7 @@ struct Arguments {
   std::string seeds;
   std::optional<std::uint64_t> seed;
   std::string control;
+  std::string profile;
   bool controls = false;
   bool list_controls = false;
   bool trace = false;
@@ -48,6 +49,13 @@ std::optional<SeedRange> ParseRange(std::string_view text) {
   return SeedRange{*first, *last};
 }
 
+std::optional<Profile> ParseProfile(const std::string& name) {
+  for (const Profile profile : kProfiles) {
+    if (name == ToString(profile)) return profile;
+  }
+  return std::nullopt;
+}
+
 SeedReport Report(std::uint64_t seed, const Outcome& outcome) {
   SeedReport report;
   report.seed = seed;
@@ -64,12 +72,19 @@ SeedReport Report(std::uint64_t seed, const Outcome& outcome) {
   return report;
 }
 
-Plan PlanFor(std::uint64_t seed, const ControlCase* control) {
-  return control == nullptr ? MakePlan(seed, Profile::kGeneral) : MakePlan(seed, *control);
+// Which faults a run favours: those of the control, those that were asked for, or the seed's own choice.
+struct Choice {
+  const ControlCase* control = nullptr;
+  std::optional<Profile> profile;
+};
+
+Plan PlanFor(std::uint64_t seed, const Choice& choice) {
+  if (choice.control != nullptr) return MakePlan(seed, *choice.control);
+  return MakePlan(seed, choice.profile.value_or(ProfileOf(seed)));
 }
 
-SeedReport RunSeed(std::uint64_t seed, const ControlCase* control, bool twice) {
-  const Plan plan = PlanFor(seed, control);
+SeedReport RunSeed(std::uint64_t seed, const Choice& choice, bool twice) {
+  const Plan plan = PlanFor(seed, choice);
   const SeedReport report = Report(seed, World(plan, nullptr).Run());
   if (!twice) return report;
   SeedReport again = Report(seed, World(plan, nullptr).Run());
@@ -82,20 +97,17 @@ SeedReport RunSeed(std::uint64_t seed, const ControlCase* control, bool twice) {
   return again;
 }
 
-void PrintReplay(std::uint64_t seed, const ControlCase* control) {
-  std::printf("  replay: quorate-sim --seed %" PRIu64 "%s%s --trace\n", seed,
-              control == nullptr ? "" : " --control ",
-              control == nullptr ? "" : std::string(control->name).c_str());
+void PrintFailure(const SeedReport& report, const Choice& choice) {
+  std::string flags;
+  if (choice.control != nullptr) flags = " --control " + std::string(choice.control->name);
+  if (choice.profile) flags = std::string(" --profile ") + ToString(*choice.profile);
+  std::printf("seed %" PRIu64 " FAILED: %s: %s\n  replay: quorate-sim --seed %" PRIu64 "%s --trace\n", report.seed,
+              report.invariant, report.detail, report.seed, flags.c_str());
 }
 
-void PrintFailure(const SeedReport& report, const ControlCase* control) {
-  std::printf("seed %" PRIu64 " FAILED: %s: %s\n", report.seed, report.invariant, report.detail);
-  PrintReplay(report.seed, control);
-}
-
-int RunOne(const Arguments& arguments, const ControlCase* control) {
+int RunOne(const Arguments& arguments, const Choice& choice) {
   const std::uint64_t seed = *arguments.seed;
-  const Plan plan = PlanFor(seed, control);
+  const Plan plan = PlanFor(seed, choice);
   std::printf("seed %" PRIu64 ": %s\n", seed, Describe(plan).c_str());
   std::fflush(stdout);
   std::ios::sync_with_stdio(false);
@@ -107,18 +119,18 @@ int RunOne(const Arguments& arguments, const ControlCase* control) {
               seed, report.events, report.operations, report.writes, report.strong_reads, outcome.committed,
               outcome.terms, report.trace_hash);
   if (!report.failed) return 0;
-  PrintFailure(report, control);
+  PrintFailure(report, choice);
   return kFailed;
 }
 
-int RunRange(const Arguments& arguments, SeedRange seeds) {
+int RunRange(const Arguments& arguments, const Choice& choice, SeedRange seeds) {
   const auto started = std::chrono::steady_clock::now();
   const std::uint64_t total = seeds.last - seeds.first + 1;
   std::uint64_t done = 0, failed = 0, events = 0, operations = 0, writes = 0, reads = 0, hash = 0;
   const bool progress = isatty(STDERR_FILENO) != 0;
   RunSeeds(
       seeds, arguments.jobs,
-      [&arguments](std::uint64_t seed) { return RunSeed(seed, nullptr, arguments.verify_determinism); },
+      [&](std::uint64_t seed) { return RunSeed(seed, choice, arguments.verify_determinism); },
       [&](const SeedReport& report) {
         ++done;
         failed += report.failed ? 1 : 0;
@@ -127,7 +139,7 @@ int RunRange(const Arguments& arguments, SeedRange seeds) {
         writes += report.writes;
         reads += report.strong_reads;
         hash += Mix(report.trace_hash ^ report.seed);  // whatever the order of arrival
-        if (report.failed) PrintFailure(report, nullptr);
+        if (report.failed) PrintFailure(report, choice);
         if (progress) std::fprintf(stderr, "\r%" PRIu64 "/%" PRIu64 " seeds, %" PRIu64 " failed ", done, total, failed);
         return true;
       });
@@ -144,7 +156,7 @@ int RunRange(const Arguments& arguments, SeedRange seeds) {
 bool RunControl(const Arguments& arguments, const ControlCase& control) {
   std::optional<SeedReport> caught;
   RunSeeds({1, control.budget}, arguments.jobs,
-           [&control](std::uint64_t seed) { return RunSeed(seed, &control, false); },
+           [&control](std::uint64_t seed) { return RunSeed(seed, {&control, std::nullopt}, false); },
            [&caught](const SeedReport& report) {
              if (report.failed) caught = report;
              return !report.failed;
@@ -183,17 +195,23 @@ int Dispatch(const Arguments& arguments) {
   if (arguments.jobs == 0) return UsageError("--jobs must be at least 1");
   if (arguments.list_controls) return ListControls();
   if (arguments.controls) return RunAllControls(arguments);
-  const ControlCase* control = nullptr;
+  Choice choice;
   if (!arguments.control.empty()) {
-    control = FindControl(arguments.control);
-    if (control == nullptr) return UsageError("no control '" + arguments.control + "'; --list-controls names them");
+    choice.control = FindControl(arguments.control);
+    if (choice.control == nullptr) {
+      return UsageError("no control '" + arguments.control + "'; --list-controls names them");
+    }
   }
-  if (arguments.seed) return RunOne(arguments, control);
+  if (!arguments.profile.empty()) {
+    choice.profile = ParseProfile(arguments.profile);
+    if (!choice.profile) return UsageError("no profile '" + arguments.profile + "'");
+  }
+  if (arguments.seed) return RunOne(arguments, choice);
   if (arguments.trace) return UsageError("--trace needs --seed");
-  if (control != nullptr) return RunControl(arguments, *control) ? 0 : kFailed;
+  if (choice.control != nullptr) return RunControl(arguments, *choice.control) ? 0 : kFailed;
   const auto seeds = ParseRange(arguments.seeds.empty() ? "1..500" : arguments.seeds);
   if (!seeds) return UsageError("'" + arguments.seeds + "' is not a seed or a range such as 1..500");
-  return RunRange(arguments, *seeds);
+  return RunRange(arguments, choice, *seeds);
 }
 
 }  // namespace
@@ -206,6 +224,8 @@ int main(int argc, char** argv) {
   app.add_option("--seed", arguments.seed, "Run one seed here, in this process");
   app.add_flag("--trace", arguments.trace, "With --seed: print every event");
   app.add_option("--control", arguments.control, "Bring a known bug back and run seeds until it is caught");
+  app.add_option("--profile", arguments.profile,
+                 "Favour some faults in every seed: general, leader-changes, slow-tails, crashes, reordering");
   app.add_flag("--controls", arguments.controls, "Every control in turn; each must be caught");
   app.add_flag("--list-controls", arguments.list_controls, "Name the controls");
   app.add_flag("--verify-determinism", arguments.verify_determinism, "Run each seed twice and compare the traces");

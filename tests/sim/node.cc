@@ -113,7 +113,7 @@ void Node::EndProcess() {
   replica_.reset();
   machine_ = nullptr;
   directory_.reset();
-  pump_due_ = ended_ = false;
+  pump_due_ = leaving_ = ended_ = false;
   tick_at_.reset();
   checked_freshness_.reset();
   paused_until_ = SimTime{0};
@@ -147,6 +147,7 @@ void Node::Wipe() {
 void Node::ShutDown() {
   OnLoop([this] {
     Note("shutting-down");
+    leaving_ = true;
     replica_->Shutdown([this] {
       Note("shut-down");
       ended_ = true;

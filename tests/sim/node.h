@@ -63,6 +63,8 @@ class Node : private server::Host {
   raft::NodeId id() const { return id_; }
   bool up() const { return replica_ != nullptr; }
   bool down() const { return state_ == State::kDown; }
+  // A clean shutdown has begun and not ended.
+  bool leaving() const { return leaving_; }
   // Replaced by an empty directory: it must never take part again.
   bool wiped() const { return wiped_; }
   raft::Uuid uuid() const { return uuid_; }
@@ -156,6 +158,7 @@ class Node : private server::Host {
   bool pump_due_ = false;
   std::optional<SimTime> tick_at_;
   std::optional<raft::Time> checked_freshness_;
+  bool leaving_ = false;
   bool ended_ = false;  // by a fatal error or a clean shutdown; takes effect after the event
   SimTime paused_until_{0};
   std::deque<std::function<void()>> inbox_;  // while paused

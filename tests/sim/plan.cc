@@ -1,5 +1,7 @@
 #include "tests/sim/plan.h"
 
+#include <algorithm>
+#include <iterator>
 #include <sstream>
 
 namespace quorate::sim {
@@ -151,10 +153,22 @@ const char* ToString(Fault fault) {
   return kNames[static_cast<std::size_t>(fault)];
 }
 
+const char* ToString(Profile profile) {
+  constexpr const char* kNames[] = {"general", "leader-changes", "slow-tails", "crashes", "reordering"};
+  static_assert(std::size(kNames) == kProfiles.size());
+  return kNames[static_cast<std::size_t>(profile)];
+}
+
+Profile ProfileOf(std::uint64_t seed) {
+  const std::uint64_t choice = Mix(seed ^ 0x9f0f11eULL) % 10;
+  return choice < kProfiles.size() ? kProfiles[choice] : Profile::kGeneral;
+}
+
 Plan MakePlan(std::uint64_t seed, Profile profile) {
   Random random(Mix(seed ^ 0x51a7e0ULL));
   Plan plan;
   plan.seed = seed;
+  plan.profile = profile;
   plan.nodes = ChooseNodes(random);
   plan.raft = ChooseRaft(random);
   plan.network = ChooseNetwork(random);
@@ -180,6 +194,10 @@ Plan MakePlan(std::uint64_t seed, Profile profile) {
       FavourReordering(plan);
       break;
   }
+  // A read through the leader takes up to four delays; asking again sooner than that would never get an answer.
+  const SimTime read_time = plan.network.delay_max * 4 + Millis(10);
+  plan.raft.read_retry = std::max(plan.raft.read_retry, read_time);
+  plan.clients.read_retry = Millis(100) + read_time * 2;
   // Split votes repeat, and one slow sync may be under way: thirty election timeouts, and two seconds on top.
   plan.convergence_limit = plan.raft.election * 30 + Seconds(2) + plan.faults.slow_disk_max * 4 +
                            plan.disk.slow_max * 4;
@@ -188,7 +206,7 @@ Plan MakePlan(std::uint64_t seed, Profile profile) {
 
 std::string Describe(const Plan& plan) {
   std::ostringstream out;
-  out << "nodes=" << plan.nodes << " duration=" << plan.duration.count() / 1000
+  out << ToString(plan.profile) << " nodes=" << plan.nodes << " duration=" << plan.duration.count() / 1000
       << "ms election=" << plan.raft.election.count() / 1000
       << "ms heartbeat=" << plan.raft.heartbeat.count() / 1000
       << "ms cached=" << plan.raft.max_cached_bytes << "B delay<=" << plan.network.delay_max.count()

@@ -27,6 +27,7 @@ struct ClientPlan {
   std::size_t value_bytes_max = 200;
   SimTime think_mean{20'000};
   SimTime deadline{1'000'000};
+  SimTime read_retry{100'000};
   double loss = 0;             // of requests and of replies
   double write_share = 0.5;
   double eventual_share = 0.2;  // of reads
@@ -69,8 +70,20 @@ enum class WorldControl {
   kForgottenFlush, // an eventual read after a restart skips the check of D6.1
 };
 
+// Raises the chance of what a bug needs to show; scripts nothing.
+enum class Profile {
+  kGeneral,
+  kLeaderChanges,  // leaders lose touch often, with reads running
+  kSlowTails,      // one follower's disk is slow while leaders change and its tail is rewritten
+  kCrashes,        // power cuts, right after votes and acks
+  kReordering,     // heartbeats overtake appends, leaders change
+};
+inline constexpr std::array kProfiles = {Profile::kGeneral, Profile::kLeaderChanges, Profile::kSlowTails,
+                                         Profile::kCrashes, Profile::kReordering};
+
 struct Plan {
   std::uint64_t seed = 0;
+  Profile profile = Profile::kGeneral;
   int nodes = 3;
   raft::Options raft;
   std::uint64_t segment_bytes = 64 << 10;
@@ -85,15 +98,9 @@ struct Plan {
   WorldControl world_control = WorldControl::kNone;
 };
 
-// Raises the chance of what a bug needs to show; scripts nothing.
-enum class Profile {
-  kGeneral,
-  kLeaderChanges,  // leaders lose touch often, with reads running
-  kSlowTails,      // one follower's disk is slow while leaders change and its tail is rewritten
-  kCrashes,        // power cuts, right after votes and acks
-  kReordering,     // heartbeats overtake appends, leaders change
-};
-
+// The profile of an ordinary seed: mostly kGeneral.
+Profile ProfileOf(std::uint64_t seed);
+const char* ToString(Profile profile);
 Plan MakePlan(std::uint64_t seed, Profile profile);
 std::string Describe(const Plan& plan);
 

@@ -65,6 +65,7 @@ class VirtualFile : public storage::File {
 void VirtualDisk::Begin(SimTime now) {
   Settle(now);
   cursor_ = now;
+  extra_left_ = extra_delay_;
 }
 
 SimTime VirtualDisk::End() { return cursor_; }
@@ -110,7 +111,7 @@ Status VirtualDisk::WriteFile(Inode& file, std::uint64_t offset, std::string_vie
 
 void VirtualDisk::BeginSync(PendingSync sync) {
   AdvanceForChange();
-  SimTime cost = random_.Between(plan_.sync_min, plan_.sync_max) + extra_delay_;
+  SimTime cost = random_.Between(plan_.sync_min, plan_.sync_max) + std::exchange(extra_left_, SimTime{0});
   if (random_.Chance(plan_.slow_chance)) cost += random_.Between(SimTime{0}, plan_.slow_max);
   sync.begin = last_sync_begin_ = cursor_;
   sync.end = last_sync_end_ = last_change_ = cursor_ = cursor_ + cost;

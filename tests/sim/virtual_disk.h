@@ -45,7 +45,7 @@ class VirtualDisk : public storage::FileSystem {
   void CutPower(SimTime now);
   void Wipe();
 
-  // Until further notice each sync takes this much longer.
+  // Until further notice the first sync of each piece of work takes this much longer.
   void SetExtraDelay(SimTime delay) { extra_delay_ = delay; }
   // When the last sync so far begins, and when it will have taken effect.
   SimTime last_sync_begin() const { return last_sync_begin_; }
@@ -128,6 +128,7 @@ class VirtualDisk : public storage::FileSystem {
   SimTime last_sync_end_{0};
   std::uint64_t sequence_ = 0;
   SimTime extra_delay_{0};
+  SimTime extra_left_{0};  // of the work in progress
   bool syncs_broken_ = false;
 
   std::map<std::string, InodePtr> written_names_;

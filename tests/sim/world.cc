@@ -82,7 +82,7 @@ bool World::Converged() const {
   for (std::size_t id = 1; id < nodes_.size(); ++id) {
     const Node& node = *nodes_[id];
     if (node.wiped()) continue;
-    if (!node.up()) return false;
+    if (!node.up() || node.leaving()) return false;
     if (first == nullptr) first = &node;
     const raft::Raft& core = node.core();
     leads = leads || core.role() == raft::Role::kLeader;
@@ -108,7 +108,8 @@ std::string World::WhyNotConverged() const {
     text += std::string(node.wiped() ? " wiped " : " ") + raft::ToString(core.role()) + " term " +
             std::to_string(core.term()) + " leader " + std::to_string(core.leader()) + " last " +
             std::to_string(core.log().last()) + " durable " + std::to_string(core.durable()) + " commit " +
-            std::to_string(core.commit()) + " applied " + std::to_string(core.applied()) + "]";
+            std::to_string(core.commit()) + " applied " + std::to_string(core.applied()) +
+            (node.leaving() ? " leaving]" : "]");
   }
   return text;
 }
