@@ -150,7 +150,7 @@ class DatabaseView final : public StateView {
 
   Result<Page> Scan(std::string_view first, std::string_view last, std::size_t max_items,
                     std::size_t max_bytes, bool count_only) const override {
-    QUORATE_RETURN_IF_ERROR(status_);
+    if (!status_) return Forward(status_);
     rocksdb::ReadOptions read = read_;
     const rocksdb::Slice bound(last);
     if (!last.empty()) read.iterate_upper_bound = &bound;
