@@ -32,10 +32,25 @@ struct BenchArguments {
   bool no_preload = false;
 };
 
+// The first request leaves at `start`; what starts between begin and end counts.
+struct Schedule {
+  LoadClock::time_point start;
+  LoadClock::time_point begin;
+  LoadClock::time_point end;
+};
+
 using Threads = std::vector<std::unique_ptr<LoadThread>>;
 
 double Seconds(LoadClock::duration time) {
   return std::chrono::duration<double>(time).count();
+}
+
+Schedule MakeSchedule(const BenchArguments& arguments) {
+  // A little later than now, so that all threads are there.
+  const auto start = LoadClock::now() + std::chrono::milliseconds(50);
+  const auto begin = start + ParseDuration(arguments.warmup).value_or(std::chrono::microseconds(0));
+  const auto end = begin + ParseDuration(arguments.duration).value_or(std::chrono::microseconds(0));
+  return {.start = start, .begin = begin, .end = end};
 }
 
 // False: it failed, or was interrupted; says why.
@@ -73,8 +88,7 @@ int Share(int all, int threads, int index) {
 }
 
 Threads MakeThreads(const Settings& settings, const BenchArguments& arguments,
-                    const Workload& workload, LoadClock::time_point begin,
-                    LoadClock::time_point end) {
+                    const Workload& workload, const Schedule& schedule) {
   const int count = std::min({arguments.threads, arguments.clients, arguments.connections});
   Threads threads;
   for (int i = 0; i < count; ++i) {
@@ -88,8 +102,9 @@ Threads MakeThreads(const Settings& settings, const BenchArguments& arguments,
                  .read = {.level = ParseLevel(arguments.read), .node = settings.node},
                  .write = {.node = settings.node},
                  .seed = arguments.workload.seed * 1'000'003 + static_cast<std::uint64_t>(i),
-                 .begin = begin,
-                 .end = end}));
+                 .start = schedule.start,
+                 .begin = schedule.begin,
+                 .end = schedule.end}));
   }
   return threads;
 }
@@ -204,7 +219,7 @@ void PrintText(const BenchArguments& arguments, const LoadResult& result, double
 }
 
 LoadResult RunThreads(const Settings& settings, Interrupt& interrupt, Threads& threads,
-                      LoadClock::time_point begin, LoadClock::time_point end) {
+                      const Schedule& schedule) {
   interrupt.SetHandler([&threads] {
     for (const auto& thread : threads) thread->Stop();
   });
@@ -213,7 +228,7 @@ LoadResult RunThreads(const Settings& settings, Interrupt& interrupt, Threads& t
   for (const auto& thread : threads) {
     running.emplace_back([&thread] { thread->Run(); });
   }
-  Watch(threads, interrupt, begin, end, settings.verbose);
+  Watch(threads, interrupt, schedule.begin, schedule.end, settings.verbose);
   LoadResult result;
   for (std::size_t i = 0; i < threads.size(); ++i) {
     running[i].join();
@@ -230,15 +245,12 @@ ExitCode Bench(const Settings& settings, Interrupt& interrupt, const BenchArgume
       !Preload(settings, interrupt, arguments, workload, code)) {
     return code;
   }
-  const auto begin =
-      LoadClock::now() + ParseDuration(arguments.warmup).value_or(std::chrono::microseconds(0));
-  const auto planned_end =
-      begin + ParseDuration(arguments.duration).value_or(std::chrono::microseconds(0));
-  Threads threads = MakeThreads(settings, arguments, workload, begin, planned_end);
-  const LoadResult result = RunThreads(settings, interrupt, threads, begin, planned_end);
+  const Schedule schedule = MakeSchedule(arguments);
+  Threads threads = MakeThreads(settings, arguments, workload, schedule);
+  const LoadResult result = RunThreads(settings, interrupt, threads, schedule);
   const bool interrupted = interrupt.raised();
-  const auto end = interrupted ? std::min(LoadClock::now(), planned_end) : planned_end;
-  const double seconds = std::max(0.0, Seconds(end - begin));
+  const auto end = interrupted ? std::min(LoadClock::now(), schedule.end) : schedule.end;
+  const double seconds = std::max(0.0, Seconds(end - schedule.begin));
   if (settings.json) {
     Json json = ResultJson(arguments, result, seconds, interrupted);
     json["error"] = result.first_error ? ToJson(*result.first_error) : Json();

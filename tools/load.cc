@@ -1,5 +1,6 @@
 #include "tools/load.h"
 
+#include <thread>
 #include <utility>
 
 namespace quorate::tools {
@@ -26,10 +27,11 @@ LoadThread::LoadThread(LoadPlan plan) : plan_(std::move(plan)), random_(plan_.se
 }
 
 void LoadThread::Run() {
+  std::this_thread::sleep_until(plan_.start);
   if (plan_.rate > 0) {
     interval_ = std::chrono::duration_cast<LoadClock::duration>(
         std::chrono::duration<double>(1 / plan_.rate));
-    next_due_ = LoadClock::now();
+    next_due_ = plan_.start;
     Tick();
   } else {
     const auto now = LoadClock::now();

@@ -31,6 +31,7 @@ struct LoadPlan {
   ReadOptions read;
   CallOptions write;
   std::uint64_t seed = 1;
+  LoadClock::time_point start;  // the first request leaves then
   LoadClock::time_point begin;  // of the measurement; what starts before only warms up
   LoadClock::time_point end;
 };

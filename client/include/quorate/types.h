@@ -16,7 +16,7 @@ namespace quorate {
 // Strong: every write acknowledged before the read was asked for is seen. Eventual: some consistent
 // prefix of the writes, never behind what the same node has served before.
 struct Level {
-  std::optional<std::chrono::microseconds> max_age;  // absent: any age
+  std::optional<std::chrono::microseconds> max_age{};  // absent: any age
 
   bool strong() const { return max_age && max_age->count() == 0; }
 };
@@ -43,7 +43,7 @@ struct Certificate {
   std::uint64_t applied_index = 0;  // the answer is the state at exactly this index
   std::uint64_t entry_term = 0;     // term of the entry at applied_index
   // Nothing committed longer than this before the reply is missing; absent: no bound is known.
-  std::optional<std::chrono::microseconds> age;
+  std::optional<std::chrono::microseconds> age{};
   Basis basis = Basis::kNone;
   std::uint64_t fresh_index = 0;        // what the bound rests on
   std::chrono::microseconds waited{0};  // for a leader's confirmation or for apply
