@@ -102,7 +102,7 @@ Status CheckExpected(const std::string& path, const Identity& identity,
 }
 
 Result<bool> HoldsFiles(FileSystem& files, const std::string& directory) {
-  const Result<bool> exists = files.Exists(directory);
+  Result<bool> exists = files.Exists(directory);
   if (!exists || !*exists) return exists;
   const Result<std::vector<std::string>> names = files.List(directory);
   if (!names) return Forward(names);
@@ -111,7 +111,7 @@ Result<bool> HoldsFiles(FileSystem& files, const std::string& directory) {
 
 // True if there is a log or a database, whatever became of IDENTITY.
 Result<bool> HoldsData(FileSystem& files, const std::string& path) {
-  const Result<bool> log = HoldsFiles(files, path + "/log");
+  Result<bool> log = HoldsFiles(files, path + "/log");
   if (!log || *log) return log;
   return HoldsFiles(files, path + "/db");
 }

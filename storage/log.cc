@@ -108,7 +108,6 @@ class SegmentedLog final : public Log {
     EntryIndex::Run run;
     std::uint64_t replacements = 0;
     raft::Index last = 0;  // of the log
-    std::uint32_t seed = 0;
     std::shared_ptr<File> file;
   };
   Result<RunToRead> FindRun(raft::Index index) const;
@@ -250,7 +249,6 @@ Result<SegmentedLog::RunToRead> SegmentedLog::FindRun(raft::Index index) const {
   found.replacements = index_.replacements();
   found.last = index_.last();
   const Segment& segment = segments_[found.run.place.segment - segments_.front().sequence];
-  found.seed = segment.seed;
   found.file = segment.file;
   return found;
 }
@@ -269,7 +267,7 @@ Result<std::vector<raft::Entry>> SegmentedLog::Read(raft::Index first, raft::Ind
     replacements = found->replacements;
     const raft::Index run_last = std::min({last, found->last, found->run.last});
     // Oversize segments end one record beyond the limit; the run ends before.
-    RecordReader reader(*found->file, found->seed, found->run.place.offset,
+    RecordReader reader(*found->file, found->run.place.segment, found->run.place.offset,
                         kMaxSegmentBytes + kMaxRecordBytes);
     for (raft::Index at = found->run.first; at <= run_last;) {
       Result<raft::Entry> entry = ReadEntry(reader, at);

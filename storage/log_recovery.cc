@@ -87,7 +87,7 @@ class Recovery {
     if (!size) return Forward(size);
     // No offset in it can overflow a Place, whatever has been appended to the file.
     found.size = std::min(*size, kMaxSegmentBytes + kMaxRecordBytes);
-    RecordReader reader(*found.segment.file, found.segment.seed, 0, found.size);
+    RecordReader reader(*found.segment.file, found.segment.sequence, 0, found.size);
     const Result<std::optional<Record>> record = reader.Next();
     if (!record) return Forward(record);
     if (!*record || (*record)->type != RecordType::kSegment) {
@@ -136,7 +136,7 @@ class Recovery {
 
   // A segment that another one follows was durable up to `end` before that one was made.
   Status ReplayWhole(const Found& found, std::uint64_t end, Replay& replay) {
-    RecordReader reader(*found.segment.file, found.segment.seed, 0, end);
+    RecordReader reader(*found.segment.file, found.segment.sequence, 0, end);
     QUORATE_RETURN_IF_ERROR(ReplayRecords(found, reader, replay));
     if (reader.offset() == end) return {};
     return Corrupt(directory_,
@@ -145,7 +145,7 @@ class Recovery {
   }
 
   Result<std::uint64_t> ReplayLast(const Found& found, Replay& replay) {
-    RecordReader reader(*found.segment.file, found.segment.seed, 0, found.size);
+    RecordReader reader(*found.segment.file, found.segment.sequence, 0, found.size);
     QUORATE_RETURN_IF_ERROR(ReplayRecords(found, reader, replay));
     const std::uint64_t end = reader.offset();
     const Place bad{found.segment.sequence, static_cast<std::uint32_t>(end)};

@@ -33,7 +33,7 @@ struct Place {
   static Place Unpack(std::uint64_t packed) {
     return {static_cast<std::uint32_t>(packed >> 32), static_cast<std::uint32_t>(packed)};
   }
-  friend auto operator<=>(const Place&, const Place&) = default;
+  friend auto operator<=>(const Place&, const Place&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 // The values are on disk: never renumber.
@@ -83,8 +83,8 @@ std::optional<raft::HardState> ParseHardState(std::string_view payload);
 // Walks the records of one file. Not thread-safe; the file may grow meanwhile, beyond `end`.
 class RecordReader {
  public:
-  // Records within [begin, end).
-  RecordReader(const File& file, std::uint32_t seed, std::uint64_t begin, std::uint64_t end);
+  // Records within [begin, end) of this segment.
+  RecordReader(const File& file, std::uint32_t segment, std::uint64_t begin, std::uint64_t end);
 
   // The next record, valid until the next call; nothing if there is no valid one at offset().
   Result<std::optional<Record>> Next();
@@ -96,9 +96,11 @@ class RecordReader {
   bool AtEnd() const { return offset_ >= end_; }
 
  private:
+  std::size_t PlausibleBytes(std::string_view header) const;
   Result<std::string_view> Peek(std::size_t bytes);
 
   const File& file_;
+  std::uint32_t segment_;
   std::uint32_t seed_;
   std::uint64_t offset_;
   std::uint64_t end_;

@@ -2,6 +2,7 @@
 // worked out here from the documented layout, never by asking the code under test.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <random>
 
 #include "storage/log.h"
@@ -251,6 +252,65 @@ TEST(StorageLogDamageTest, TornSectorsOfTheLastAppendAreCut) {
     ASSERT_EQ(ModelOf(*opened), expected);
     EXPECT_EQ(opened->recovery.cut_bytes, 0);
   }
+}
+
+// Anything at all in the file: opening ends, in one of the two ways, and what it reports once it
+// reports again.
+TEST(StorageLogDamageTest, RandomDamageNeverCrashes) {
+  SmallLog log;
+  log.Build(Batches(), true);
+  std::mt19937_64 random(13);
+  int opened_count = 0;
+  for (int round = 0; round < 3000; ++round) {
+    std::string damaged = log.bytes;
+    const std::size_t first =
+        random() % 3 == 0 ? 0 : log.pieces[0].end;  // mostly behind the header
+    for (std::size_t hits = random() % 4 + 1; hits > 0; --hits) {
+      const std::size_t at = first + random() % (log.end + 64 - first);
+      const std::size_t from = random() % log.end;
+      const std::size_t size = random() % 64 + 1;
+      if (random() % 2 == 0) {
+        damaged.replace(at, size, log.bytes, from, size);  // bytes that look like the real thing
+      } else {
+        for (std::size_t i = at; i < at + size; ++i) damaged[i] = static_cast<char>(random());
+      }
+    }
+    log.files.Written(SegmentPath(1)) = damaged;
+    log.files.Settle();
+    auto opened = Log::Open(log.files, kDirectory, kSmall);
+    if (!opened) {
+      ASSERT_EQ(opened.error().code, ErrorCode::kCorrupt) << opened.error().message;
+      continue;
+    }
+    ++opened_count;
+    const LogModel reported = ModelOf(*opened);
+    log.files.PowerCutLosingAll();
+    opened = Log::Open(log.files, kDirectory, kSmall);
+    ASSERT_TRUE(opened) << opened.error().message;
+    ASSERT_EQ(ModelOf(*opened), reported);
+  }
+  EXPECT_GT(opened_count, 0);
+}
+
+// A value full of what looks like long records must not make the search behind a tear slow.
+TEST(StorageLogDamageTest, ValuesThatLookLikeRecordsDoNotSlowRecovery) {
+  MemoryFileSystem files;
+  ASSERT_TRUE(files.CreateDirectory(kDirectory));
+  ASSERT_TRUE(Log::Create(files, kDirectory, {8 << 20}, ThreeNodes()));
+  auto opened = Log::Open(files, kDirectory, {8 << 20});
+  ASSERT_TRUE(opened);
+  std::string value;
+  while (value.size() < (1 << 20)) value += std::string("\0\0\x10\0\2\0\0\0", 8);
+  std::vector<raft::Entry> entries;
+  for (raft::Index i = 1; i <= 3; ++i) entries.push_back(MakeEntry(i, 1, value));
+  const auto batch = MakeBatch({}, std::move(entries));
+  ASSERT_TRUE(opened->log->Append({&batch, 1}));
+  files.Written(SegmentPath(1))[HeaderBytes() + 30] ^= 1;
+  const auto start = std::chrono::steady_clock::now();
+  opened = Log::Open(files, kDirectory, {8 << 20});
+  ASSERT_TRUE(opened) << opened.error().message;
+  EXPECT_EQ(opened->recovery.cut_records, 2);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
 }
 
 // ---- Several segments ----

@@ -270,6 +270,7 @@ TEST_F(StorageLogTest, ANewerVersionsRecordIsNotCalledDamage) {
   // A valid record of type 9, built from the documented form.
   std::string record(24, '\0');
   record[8] = 9;
+  record[20] = 1;  // synced_to: in segment 1
   const std::string sequence("\1\0\0\0", 4);
   const std::uint32_t crc = Crc32c(std::string_view(record).substr(4), Crc32c(sequence));
   for (int i = 0; i < 4; ++i) record[i] = static_cast<char>(crc >> (8 * i));
