@@ -155,7 +155,8 @@ void Invariants::OnSend(SimTime now, const raft::Raft& core, const raft::Message
   }
   const auto* ack = std::get_if<raft::AppendReply>(&message.body);
   const auto* heartbeat = std::get_if<raft::HeartbeatReply>(&message.body);
-  const bool promises = ack != nullptr || (heartbeat != nullptr && heartbeat->round > 0);
+  const bool promises = (ack != nullptr && (ack->accepted || ack->round > 0)) ||
+                        (heartbeat != nullptr && heartbeat->round > 0);
   if (promises && durable.term != message.term) {
     Violate("term-is-durable", NodeText(message.from) + " answers the leader of term " +
                                    Text(message.term) + " before that term is on its disk");
