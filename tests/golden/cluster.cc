@@ -285,8 +285,11 @@ void Cluster::NoteLeader(const raft::Raft& core) {
     throw BrokenInvariant{"two leaders in term " + std::to_string(core.term())};
   }
   if (!inserted) return;
-  for (const auto& [index, term] : committed_) {
-    if (index > core.log().first() && core.log().TermAt(index) != term) {
+  // Leader completeness. Late votes may elect a leader of an old term after newer ones have
+  // committed more: of that it need know nothing.
+  for (const auto& [index, committed] : committed_) {
+    if (committed.noticed >= core.term() || index < core.log().first()) continue;
+    if (core.log().TermAt(index) != committed.entry) {
       throw BrokenInvariant{"leader " + std::to_string(core.id()) + " lacks committed entry " +
                             std::to_string(index)};
     }
@@ -297,8 +300,8 @@ void Cluster::NoteCommitted(const Node& node) {
   const raft::Raft& core = *node.core;
   for (Index index = core.log().first(); index <= core.commit(); ++index) {
     const raft::Term term = core.log().TermAt(index).value_or(0);
-    const auto [it, inserted] = committed_.try_emplace(index, term);
-    if (it->second != term) {
+    const auto [it, inserted] = committed_.try_emplace(index, Committed{term, core.term()});
+    if (it->second.entry != term) {
       throw BrokenInvariant{"entry " + std::to_string(index) + " is committed in two terms"};
     }
   }

@@ -125,7 +125,11 @@ class Cluster {
 
   std::map<raft::NodeId, Node> nodes_;
   std::map<raft::Term, raft::NodeId> leaders_;
-  std::map<raft::Index, raft::Term> committed_;
+  struct Committed {
+    raft::Term entry = 0;
+    raft::Term noticed = 0;  // the term of the first node that was seen to know
+  };
+  std::map<raft::Index, Committed> committed_;
   std::uint64_t next_sequence_ = 0;
   std::ostringstream out_;
 };
