@@ -257,6 +257,11 @@ ServerOptions Interpret(const Raw& raw, Checker& check) {
   return options;
 }
 
+CommandLine WrongUsage(const std::string& what) {
+  std::cerr << "quorated: " << what << "\nTry quorated --help.\n";
+  return {std::nullopt, kExitUsage};
+}
+
 }  // namespace
 
 CommandLine ParseCommandLine(int argc, const char* const* argv) {
@@ -277,16 +282,15 @@ CommandLine ParseCommandLine(int argc, const char* const* argv) {
     app.parse(argc, argv);
   } catch (const CLI::Success& done) {
     return {std::nullopt, app.exit(done)};
+  } catch (const CLI::ConfigError& error) {
+    return WrongUsage(std::string("--config: there is a key that is no flag (") + error.what() +
+                      ")");
   } catch (const CLI::ParseError& error) {
-    std::cerr << "quorated: " << error.what() << "\nTry quorated --help.\n";
-    return {std::nullopt, kExitUsage};
+    return WrongUsage(error.what());
   }
   Checker check;
   ServerOptions options = Interpret(raw, check);
-  if (!check.error().empty()) {
-    std::cerr << "quorated: " << check.error() << "\nTry quorated --help.\n";
-    return {std::nullopt, kExitUsage};
-  }
+  if (!check.error().empty()) return WrongUsage(check.error());
   if (print_config) {
     std::cout << app.config_to_str(true, false);
     return {std::nullopt, 0};

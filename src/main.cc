@@ -22,9 +22,13 @@ void RaiseFileLimit() {
 int Serve(const ServerOptions& options) {
   Logger log(options.log_format, options.log_level, options.id);
   const auto fail = [&](const quorate::storage::Error& error) {
-    log.Error("cannot start", {{"reason", error.message}});
-    log.Flush();
-    std::fprintf(stderr, "quorated: %s\n", error.message.c_str());
+    // One line for whoever typed the command; machines that read JSON get JSON.
+    if (options.log_format == LogFormat::kJson) {
+      log.Error("cannot start", {{"reason", error.message}});
+    } else {
+      log.Flush();
+      std::fprintf(stderr, "quorated: %s\n", error.message.c_str());
+    }
     return EXIT_FAILURE;
   };
   auto server = Server::Open(options, log);

@@ -176,6 +176,10 @@ class Service {
 
   // service_scan.cc
   void Scan(ClientSession& session, const wire::Frame& frame, Request request);
+  bool TooManyScans(const ClientSession& session, const Request& request,
+                    const wire::ScanRequest& scan);
+  static ScanWork TakeCursor(ClientSession& session, std::uint64_t number);
+  static ScanWork FirstPage(const wire::ScanRequest& scan);
   void RunScan(Ticket ticket);
   struct ScanDone;
   void FinishScan(Ticket ticket, ScanDone& done);

@@ -32,54 +32,61 @@ void Service::Scan(ClientSession& session, const wire::Frame& frame, Request req
                   fmt::format("the ends of a range may have {} bytes", wire::kMaxKeyBytes),
                   std::max(scan.first().size(), scan.last().size()), wire::kMaxKeyBytes);
   }
-  auto work = std::make_unique<ScanWork>();
-  FreshnessNeed need;
-  const auto cursor = session.cursors.find(scan.cursor());
-  if (scan.cursor() != 0) {
-    if (cursor == session.cursors.end()) {
-      return Refuse(request, wire::CURSOR_EXPIRED,
-                    "the cursor is unknown on this connection: it was not used for 30 s, or is in "
-                    "use; start the scan again");
-    }
-  } else {
-    const auto asked = Need(request, scan.freshness());
-    if (!asked) return;
-    need = *asked;
+  if (scan.cursor() != 0 && !session.cursors.contains(scan.cursor())) {
+    return Refuse(request, wire::CURSOR_EXPIRED,
+                  "the cursor is unknown on this connection: it was not used for 30 s, or is in "
+                  "use; start the scan again");
   }
-  request.level = need.level;
-  if (!TakeUp(session, scan.header(), request)) return;
-  if (session.scans_running >= kMaxRunning ||
-      (scan.cursor() == 0 &&
-       session.cursors.size() + session.scans_running >= limits_.max_cursors)) {
-    return Refuse(request, wire::TOO_MANY,
-                  fmt::format("{} scans are open on this connection; the limits are {} cursors and "
-                              "{} pages at once; finish some",
-                              session.cursors.size() + session.scans_running, limits_.max_cursors,
-                              kMaxRunning),
-                  session.cursors.size() + session.scans_running, limits_.max_cursors);
-  }
-  if (scan.cursor() != 0) {
-    ClientSession::Cursor& at = cursor->second;
-    *work = {std::move(at.view), std::move(at.next), std::move(at.last),
-             at.max_items,       at.count_only,      scan.cursor()};
-    session.cursors.erase(cursor);
-  } else {
-    if (need.level != Level::kStrong && !ServableNow(request, need)) return;
-    const std::size_t limit = scan.count_only() ? kMaxCountedPerPage : kMaxPageItems;
-    const std::size_t usual = scan.count_only() ? kMaxCountedPerPage : kDefaultPageItems;
-    work->first = scan.first();
-    work->last = scan.last();
-    work->max_items =
-        scan.max_items() == 0 ? usual : std::min<std::size_t>(scan.max_items(), limit);
-    work->count_only = scan.count_only();
-  }
+  // A later page is the state of its cursor, whatever has been committed since.
+  std::optional<FreshnessNeed> need = FreshnessNeed{};
+  if (scan.cursor() == 0) need = Need(request, scan.freshness());
+  if (!need) return;
+  request.level = need->level;
+  if (!TakeUp(session, scan.header(), request) || TooManyScans(session, request, scan)) return;
+  const bool strong = need->level == Level::kStrong;
+  if (scan.cursor() == 0 && !strong && !ServableNow(request, *need)) return;
+
   Ticket ticket = 0;
   ++session.scans_running;
   Pending& pending = Wait(session, std::move(request), ticket);
-  pending.min_index = need.min_index;
-  pending.scan = std::move(work);
-  if (need.level == Level::kStrong) return in_.replica.StrongRead(ticket);
+  pending.min_index = need->min_index;
+  pending.scan = std::make_unique<ScanWork>(scan.cursor() != 0 ? TakeCursor(session, scan.cursor())
+                                                               : FirstPage(scan));
+  if (strong) return in_.replica.StrongRead(ticket);
   RunScan(ticket);
+}
+
+bool Service::TooManyScans(const ClientSession& session, const Request& request,
+                           const wire::ScanRequest& scan) {
+  const std::size_t open = session.cursors.size() + session.scans_running;
+  const bool new_one = scan.cursor() == 0 && open >= limits_.max_cursors;
+  if (!new_one && session.scans_running < kMaxRunning) return false;
+  Refuse(request, wire::TOO_MANY,
+         fmt::format("{} scans are open on this connection; the limits are {} cursors and {} pages "
+                     "at once; finish some",
+                     open, limits_.max_cursors, kMaxRunning),
+         open, limits_.max_cursors);
+  return true;
+}
+
+Service::ScanWork Service::TakeCursor(ClientSession& session, std::uint64_t number) {
+  const auto found = session.cursors.find(number);
+  ClientSession::Cursor cursor = std::move(found->second);
+  session.cursors.erase(found);
+  return {std::move(cursor.view), std::move(cursor.next), std::move(cursor.last),
+          cursor.max_items,       cursor.count_only,      number};
+}
+
+Service::ScanWork Service::FirstPage(const wire::ScanRequest& scan) {
+  const std::size_t limit = scan.count_only() ? kMaxCountedPerPage : kMaxPageItems;
+  const std::size_t usual = scan.count_only() ? kMaxCountedPerPage : kDefaultPageItems;
+  return {
+      .view = nullptr,
+      .first = scan.first(),
+      .last = scan.last(),
+      .max_items = scan.max_items() == 0 ? usual : std::min<std::size_t>(scan.max_items(), limit),
+      .count_only = scan.count_only(),
+      .cursor = 0};
 }
 
 void Service::RunScan(Ticket ticket) {

@@ -1,4 +1,5 @@
-// Three servers in one process: leadership, followers' answers, loss of the majority, strangers at the peer port.
+// Three servers in one process: leadership, followers' answers, loss of the majority, strangers at
+// the peer port.
 #include "src/proto/peer.pb.h"
 #include "tests/unit/server_test_util.h"
 

@@ -38,7 +38,8 @@ TEST(Options, DurationsAndSizes) {
   for (const char* bad : {"", "30", "ms", "-1ms", "1 s", "nan s", "1e99s"}) {
     EXPECT_FALSE(ParseDuration(bad)) << bad;
   }
-  for (const char* bad : {"", "x", "-1", "1.5", "1MB", "1e30"}) EXPECT_FALSE(ParseBytes(bad)) << bad;
+  for (const char* bad : {"", "x", "-1", "1.5", "1MB", "1e30"})
+    EXPECT_FALSE(ParseBytes(bad)) << bad;
 }
 
 // On disk and on the wire: must never change.

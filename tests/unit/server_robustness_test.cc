@@ -1,4 +1,5 @@
-// What clients, peers and browsers may do to a server: each ends in a clear answer, and costs other clients nothing.
+// What clients, peers and browsers may do to a server: each ends in a clear answer, and costs other
+// clients nothing.
 #include <random>
 
 #include "tests/unit/server_test_util.h"
@@ -90,17 +91,18 @@ TEST_F(ServerRobustness, LimitsAreNamed) {
   const auto long_value = client.Put("k", std::string(wire::kMaxValueBytes + 1, 'v')).error();
   EXPECT_EQ(long_value.code(), wire::TOO_LARGE);
   EXPECT_EQ(long_value.want(), wire::kMaxValueBytes);
-  EXPECT_FALSE(client.Put(std::string(wire::kMaxKeyBytes, 'k'),
-                          std::string(wire::kMaxValueBytes, 'v'))
-                   .has_error());
+  EXPECT_FALSE(
+      client.Put(std::string(wire::kMaxKeyBytes, 'k'), std::string(wire::kMaxValueBytes, 'v'))
+          .has_error());
   EXPECT_EQ(client.Get("").error().code(), wire::INVALID);
   EXPECT_EQ(client.Get(std::string(wire::kMaxKeyBytes + 1, 'k')).error().code(), wire::TOO_LARGE);
   wire::RequestHeader header;
   header.set_request_id(std::string(65, 'r'));
   wire::Command command;
   command.mutable_put()->set_key("k");
-  EXPECT_EQ(client.Call(wire::FrameType::kWrite, header, command.SerializeAsString()).error().code(),
-            wire::INVALID);
+  EXPECT_EQ(
+      client.Call(wire::FrameType::kWrite, header, command.SerializeAsString()).error().code(),
+      wire::INVALID);
 }
 
 TEST_F(ServerRobustness, UnknownCommandsAndTypesAreRefusedAndTheConnectionLives) {
@@ -224,7 +226,8 @@ TEST_F(ServerRobustness, SilentConnectionsAreClosed) {
 
 TEST_F(ServerRobustness, TooManyConnectionsAreToldSo) {
   Start([](ServerOptions& options) { options.service.max_connections = 2; });
-  std::this_thread::sleep_for(milliseconds(100));  // the connections that waited for the leader are gone
+  std::this_thread::sleep_for(
+      milliseconds(100));  // the connections that waited for the leader are gone
   RawClient first(port());
   RawClient second(port());
   ASSERT_FALSE(first.Hello().has_error());
@@ -347,14 +350,15 @@ TEST_F(ServerRobustness, HttpAnswersAndRefuses) {
   EXPECT_NE(get("/readyz").find("ready"), std::string::npos);
   EXPECT_NE(get("/status").find("\"role\":\"leader\""), std::string::npos);
   EXPECT_NE(get("/nothing").find("404"), std::string::npos);
-  EXPECT_NE(HttpGet(http, "POST /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-                          "Content-Length: 0\r\n\r\n")
+  EXPECT_NE(HttpGet(http,
+                    "POST /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                    "Content-Length: 0\r\n\r\n")
                 .find("405"),
             std::string::npos);
   EXPECT_NE(HttpGet(http, "\x01\x02\x03 nonsense\r\n\r\n").find("400"), std::string::npos);
-  EXPECT_NE(HttpGet(http, "GET / HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n")
-                .find("413"),
-            std::string::npos);
+  EXPECT_NE(
+      HttpGet(http, "GET / HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n").find("413"),
+      std::string::npos);
   ExpectServes();
 }
 

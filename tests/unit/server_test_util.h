@@ -177,8 +177,8 @@ class RawClient {
  private:
   bool ReceiveSome(std::chrono::steady_clock::time_point give_up) {
     if (closed_) return false;
-    const auto left = std::chrono::duration_cast<milliseconds>(
-        give_up - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<milliseconds>(give_up - std::chrono::steady_clock::now());
     pollfd waiting{fd_, POLLIN, 0};
     if (left.count() <= 0 || ::poll(&waiting, 1, static_cast<int>(left.count())) <= 0) return false;
     std::vector<char> buffer(64 << 10);
@@ -257,7 +257,8 @@ inline std::vector<ServerOptions> ClusterOptions(std::size_t nodes, const std::s
   return all;
 }
 
-// Until one of the nodes says that it leads and a put through it succeeds; 0 if none does within ten seconds.
+// Until one of the nodes says that it leads and a put through it succeeds; 0 if none does within
+// ten seconds.
 inline raft::NodeId WaitForLeader(const std::vector<ServerOptions>& nodes) {
   for (int i = 0; i < 200; ++i) {
     for (const ServerOptions& node : nodes) {
