@@ -34,15 +34,17 @@ class DataDir {
     raft::NodeId node_id = 0;
   };
 
-  // Locks an existing directory and checks that it is the expected one. kNotFound: empty or absent, and the message says
-  // that a first boot needs --bootstrap, and that a node which lost its directory must not be given it.
-  static Result<std::unique_ptr<DataDir>> Open(FileSystem& files, const std::string& path, const Expected& expected);
-  // First boot: makes the directory with a new identity. kExists if it already holds one. A crash half way leaves
-  // a directory that Bootstrap() accepts again: IDENTITY is written last.
+  // Locks an existing directory and checks that it is the expected one. kNotFound: empty or absent,
+  // and the message says that a first boot needs --bootstrap, and that a node which lost its
+  // directory must not be given it.
+  static Result<std::unique_ptr<DataDir>> Open(FileSystem& files, const std::string& path,
+                                               const Expected& expected);
+  // First boot: makes the directory with a new identity. kExists if it already holds one. A crash
+  // half way leaves a directory that Bootstrap() accepts again: IDENTITY is written last.
   // `make_log` makes the log inside it, before IDENTITY is written.
-  static Result<std::unique_ptr<DataDir>> Bootstrap(FileSystem& files, const std::string& path,
-                                                    const Expected& expected, raft::Uuid uuid,
-                                                    const std::function<Status(const std::string&)>& make_log);
+  static Result<std::unique_ptr<DataDir>> Bootstrap(
+      FileSystem& files, const std::string& path, const Expected& expected, raft::Uuid uuid,
+      const std::function<Status(const std::string&)>& make_log);
 
   const Identity& identity() const { return identity_; }
   std::string log_path() const { return path_ + "/log"; }

@@ -13,7 +13,8 @@ namespace quorate::storage {
 inline constexpr std::size_t kEntryHeaderBytes = 21;
 
 void AppendEntry(const raft::Entry& entry, std::string& out);
-// Takes one entry off the front of `in`. Nothing, and `in` untouched, if the bytes are not a whole entry of a known kind.
+// Takes one entry off the front of `in`. Nothing, and `in` untouched, if the bytes are not a whole
+// entry of a known kind.
 std::optional<raft::Entry> TakeEntry(std::string_view& in);
 
 }  // namespace quorate::storage

@@ -1,4 +1,5 @@
-// Every byte that the log and the data directory put on disk goes through here, so that the simulator can lose it.
+// Every byte that the log and the data directory put on disk goes through here, so that the
+// simulator can lose it.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +13,8 @@
 
 namespace quorate::storage {
 
-// An open file. Positions are absolute; there is no cursor. One thread writes at a time; reads may run beside a write
-// of other bytes.
+// An open file. Positions are absolute; there is no cursor. One thread writes at a time; reads may
+// run beside a write of other bytes.
 class File {
  public:
   virtual ~File() = default;
@@ -22,7 +23,8 @@ class File {
   virtual Result<std::string> Read(std::uint64_t offset, std::size_t size) const = 0;
   // Writes all of `data`, growing the file if needed. Not durable before Sync().
   virtual Status Write(std::uint64_t offset, std::string_view data) = 0;
-  // fdatasync: contents and size. An error is final: never retry, the pages may be gone (fsyncgate).
+  // fdatasync: contents and size. An error is final: never retry, the pages may be gone
+  // (fsyncgate).
   virtual Status Sync() = 0;
   virtual Result<std::uint64_t> Size() const = 0;
 };
@@ -35,7 +37,8 @@ class FileLock {
 
 enum class OpenMode { kReadOnly, kReadWrite, kCreate /* read-write, must not exist */ };
 
-// Paths use '/'. A name that was created, renamed or removed is durable only after SyncDirectory() of its parent.
+// Paths use '/'. A name that was created, renamed or removed is durable only after SyncDirectory()
+// of its parent.
 class FileSystem {
  public:
   virtual ~FileSystem() = default;

@@ -1,4 +1,5 @@
-// The write-ahead log: entries, term and vote in segments of fixed size, one fdatasync per batch of batches (D4).
+// The write-ahead log: entries, term and vote in segments of fixed size, one fdatasync per batch of
+// batches (D4).
 #pragma once
 
 #include <cstdint>
@@ -23,10 +24,11 @@ struct LogRecovery {
   raft::HardState hard_state;
   raft::LogContents contents;
   raft::Configuration base_configuration;  // in force before the first entry
-  std::vector<std::pair<raft::Index, raft::Configuration>> configurations;  // of entries in the log, ascending
+  std::vector<std::pair<raft::Index, raft::Configuration>>
+      configurations;  // of entries in the log, ascending
   bool clean_shutdown = false;
-  std::uint64_t cut_bytes = 0;    // of a torn tail, from its first bad record on
-  std::uint64_t cut_records = 0;  // valid-looking records among them
+  std::uint64_t cut_bytes = 0;  // of a torn tail, from its first bad record on; 0: nothing was torn
+  std::uint64_t cut_records = 0;  // valid-looking records behind that one
   std::uint64_t rewritten_bytes = 0;
 };
 
@@ -36,8 +38,8 @@ struct LogStats {
   std::uint64_t segments = 0;
 };
 
-// Append(), Close() and stats() belong to one thread (the log writer); Read() may run on any thread beside it;
-// PrepareSpare() on any one other thread.
+// Append(), Close() and stats() belong to one thread (the log writer); Read() may run on any thread
+// beside it; PrepareSpare() on any one other thread.
 class Log {
  public:
   // Makes an empty, durable log in `directory`, which must exist and hold no segment.
@@ -45,19 +47,24 @@ class Log {
                        const raft::Configuration& base_configuration);
 
   struct Opened;
-  // Recovers. kCorrupt: durable bytes are damaged, and the message says which segment and offset, and what to do.
-  // Everything it reports is durable, whatever the page cache held before: the unsynced part is rewritten and synced.
-  static Result<Opened> Open(FileSystem& files, const std::string& directory, const LogOptions& options);
+  // Recovers. kCorrupt: durable bytes are damaged, and the message says which segment and offset,
+  // and what to do. Everything it reports is durable, whatever the page cache held before: the
+  // unsynced part is rewritten and synced.
+  static Result<Opened> Open(FileSystem& files, const std::string& directory,
+                             const LogOptions& options);
 
   virtual ~Log() = default;
 
-  // Writes the batches in order and syncs once. An entry with index i replaces everything from i on.
-  // An error is final for the process.
+  // Writes the batches in order and syncs once. An entry with index i replaces everything from i
+  // on. An error is final for the process.
   virtual Status Append(std::span<const raft::AppendBatch> batches) = 0;
-  // Entries from `first` to `last`, up to `max_bytes` but at least one. kNotFound if `first` is not in the log.
-  virtual Result<std::vector<raft::Entry>> Read(raft::Index first, raft::Index last, std::size_t max_bytes) = 0;
+  // Entries from `first` to `last`, up to `max_bytes` but at least one. kNotFound if `first` is not
+  // in the log.
+  virtual Result<std::vector<raft::Entry>> Read(raft::Index first, raft::Index last,
+                                                std::size_t max_bytes) = 0;
 
-  // True if the next segment should be made ready ahead of use: zero-filling 64 MiB in Append() would stall writers.
+  // True if the next segment should be made ready ahead of use: zero-filling 64 MiB in Append()
+  // would stall writers.
   virtual bool WantsSpare() const = 0;
   virtual Status PrepareSpare() = 0;
 

@@ -14,7 +14,8 @@
 
 namespace quorate::storage {
 
-// A stored key. `mod_index` is the log index of the write that made it: what compare-and-set compares.
+// A stored key. `mod_index` is the log index of the write that made it: what compare-and-set
+// compares.
 struct Record {
   raft::Index mod_index = 0;
   std::uint64_t expiry = 0;  // 0: never. Reserved; nothing sets it yet
@@ -26,7 +27,8 @@ enum class Outcome : std::uint8_t {
   kDone,
   kNotFound,       // delete of an absent key: nothing to delete
   kCompareFailed,  // nothing was changed
-  kRejected,       // not a command this version understands; nothing was changed. Every node decides alike
+  kRejected,  // not a command this version understands; nothing was changed. Every node decides
+              // alike
 };
 
 struct Applied {
@@ -42,7 +44,8 @@ struct ReadOutcome {
   raft::Position at;
 };
 
-// The state at one position, held still while it lives. For scans. Any thread.
+// The state at one position, held still while it lives, which must end before the state machine's
+// does. For scans. Any thread.
 class StateView {
  public:
   virtual ~StateView() = default;
@@ -54,11 +57,11 @@ class StateView {
   };
   struct Page {
     std::vector<Item> items;
-    std::uint64_t count = 0;           // keys covered: items.size(), unless values were not asked for
-    std::optional<std::string> next;   // where to go on; nothing: the end
+    std::uint64_t count = 0;  // keys covered: items.size(), unless values were not asked for
+    std::optional<std::string> next;  // where to go on; nothing: the end
   };
-  // Keys in [first, last) in byte order (`last` empty: to the end), until `max_items` or about `max_bytes`. With
-  // `count_only`, items stay empty.
+  // Keys in [first, last) in byte order (`last` empty: to the end), until `max_items` or about
+  // `max_bytes`. With `count_only`, items stay empty.
   virtual Result<Page> Scan(std::string_view first, std::string_view last, std::size_t max_items,
                             std::size_t max_bytes, bool count_only) const = 0;
 };
@@ -68,7 +71,8 @@ class StateMachine {
  public:
   virtual ~StateMachine() = default;
 
-  // Applies consecutive entries, the first at applied().index + 1, atomically with the new position. One result each.
+  // Applies consecutive entries, the first at applied().index + 1, atomically with the new
+  // position. One result each.
   virtual Result<std::vector<Applied>> Apply(std::span<const raft::Entry> entries) = 0;
 
   // What reads see now; and what a crash would fall back to at worst.
@@ -76,7 +80,8 @@ class StateMachine {
   virtual raft::Position flushed() const = 0;
 
   enum class Cost { kMemoryOnly, kMayReadDisk };
-  // With kMemoryOnly: nothing if the answer might need the disk; ask again on a thread that may wait.
+  // With kMemoryOnly: nothing if the answer might need the disk; ask again on a thread that may
+  // wait.
   virtual Result<std::optional<ReadOutcome>> Get(std::string_view key, Cost cost) const = 0;
   virtual std::unique_ptr<StateView> View() const = 0;
 
@@ -89,8 +94,10 @@ struct DatabaseOptions {
   std::uint64_t cache_bytes = 64 << 20;
 };
 
-// RocksDB without its own log: the raft log is the log. The position is in the same WriteBatch as the data.
-Result<std::unique_ptr<StateMachine>> OpenDatabase(const std::string& path, const DatabaseOptions& options);
+// RocksDB without its own log: the raft log is the log. The position is in the same WriteBatch as
+// the data.
+Result<std::unique_ptr<StateMachine>> OpenDatabase(const std::string& path,
+                                                   const DatabaseOptions& options);
 
 // The end of the range of keys that start with `prefix`; empty if there is none.
 std::string PrefixEnd(std::string_view prefix);
