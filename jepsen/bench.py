@@ -246,18 +246,16 @@ def print_rows(rows):
 
 
 def print_limits(limits):
-    print("This machine's own limits, measured in the same run:")
-    for name, value in limits.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {number(item) if isinstance(item, (int, float)) else item}" for key, item in value.items())
-        print(f"  {name}: {number(value) if isinstance(value, (int, float)) else value}")
+    print(f"{'this machine, same run':28} {'per second':>11} {'p50 us':>8} {'p99 us':>8}")
+    for name, figures in limits.items():
+        print(f"{name:28} {number(figures['per_sec']):>11} {number(figures['p50_us']):>8} {number(figures['p99_us']):>8}")
     print()
 
 
 def main(arguments):
     options = parse_arguments(arguments)
     progress("measuring this machine's limits")
-    limits, _ = run_json([BIN / "quorate-limits", "--json"])
+    limits, _ = run_json([BIN / "quorate-limits", "--json", "--dir", options.dir])
     rows, idle = bench_quorate(options)
     skipped = None
     if options.peers:
