@@ -1,5 +1,5 @@
-// In the simulator a failed assertion of the code under test is one more violation, with a seed to replay it, not the end
-// of the process: replaces raft/assert.cc.
+// In the simulator a failed assertion of the code under test is one more violation, with a seed to
+// replay it, not the end of the process: replaces raft/assert.cc.
 #include "raft/assert.h"
 
 #include <cstring>
@@ -12,8 +12,8 @@ namespace quorate {
 void AssertFailed(const char* condition, const char* why, const char* file, int line) {
   const char* name = std::strrchr(file, '/');
   throw sim::Violation{"assertion-holds", std::string(why) + " (" + condition + ", " +
-                                        (name == nullptr ? file : name + 1) + ":" +
-                                        std::to_string(line) + ")"};
+                                              (name == nullptr ? file : name + 1) + ":" +
+                                              std::to_string(line) + ")"};
 }
 
 }  // namespace quorate

@@ -60,7 +60,8 @@ std::uint64_t OperationOf(const Bytes& command) {
   QUORATE_ASSERT(data.size() >= 8, "every command ends in the id of its operation");
   std::uint64_t id = 0;
   for (std::size_t i = 0; i < 8; ++i) {
-    id |= static_cast<std::uint64_t>(static_cast<unsigned char>(data[data.size() - 8 + i])) << (8 * i);
+    id |= static_cast<std::uint64_t>(static_cast<unsigned char>(data[data.size() - 8 + i]))
+          << (8 * i);
   }
   return id;
 }
@@ -86,7 +87,8 @@ OperationKind Client::ChooseKind() {
 
 raft::NodeId Client::ChooseNode() {
   if (pinned_ != raft::kNoNode) return pinned_;
-  if (IsWrite(operation_.kind) && hint_ != raft::kNoNode) return std::exchange(hint_, raft::kNoNode);
+  if (IsWrite(operation_.kind) && hint_ != raft::kNoNode)
+    return std::exchange(hint_, raft::kNoNode);
   return 1 + random_.Below(nodes_.size() - 1);
 }
 
@@ -95,7 +97,8 @@ void Client::Begin(OperationKind kind, SimTime deadline) {
   operation_ = {};
   operation_.id = workload_.next_operation++;
   operation_.kind = kind;
-  operation_.key = "k" + std::to_string(random_.Below(static_cast<std::uint64_t>(workload_.plan.keys)));
+  operation_.key =
+      "k" + std::to_string(random_.Below(static_cast<std::uint64_t>(workload_.plan.keys)));
   if (kind == OperationKind::kPut || kind == OperationKind::kCompareAndSet) {
     operation_.value = "v" + std::to_string(operation_.id) + ".";
     operation_.value.append(random_.Below(workload_.plan.value_bytes_max), '.');

@@ -21,10 +21,12 @@ struct Workload {
   std::vector<Operation> history;  // of operations that have ended
 };
 
-// Writes are retried only when certainly not executed, and follow leader hints; reads are retried freely.
+// Writes are retried only when certainly not executed, and follow leader hints; reads are retried
+// freely.
 class Client {
  public:
-  Client(const Environment& environment, const Nodes& nodes, Workload& workload, int id, Random random)
+  Client(const Environment& environment, const Nodes& nodes, Workload& workload, int id,
+         Random random)
       : env_(environment), nodes_(nodes), workload_(workload), id_(id), random_(random) {}
 
   // Works until Stop(), which lets the present operation end.
@@ -32,8 +34,8 @@ class Client {
   void Stop() { stopped_ = true; }
   bool idle() const { return !busy_; }
 
-  // Runs one operation that starts at node `first`, and stays there if it is a read. Ends within `deadline`; then
-  // last() has the outcome.
+  // Runs one operation that starts at node `first`, and stays there if it is a read. Ends within
+  // `deadline`; then last() has the outcome.
   void RunOnce(OperationKind kind, raft::NodeId first, SimTime deadline);
   const Operation& last() const { return operation_; }
 
@@ -61,15 +63,15 @@ class Client {
   bool busy_ = false;
   Operation operation_;
   Request request_;
-  std::uint64_t attempt_ = 0;     // ascending over all operations; answers to earlier ones are ignored
-  bool outstanding_ = false;      // the attempt may still have an effect
+  std::uint64_t attempt_ = 0;  // ascending over all operations; answers to earlier ones are ignored
+  bool outstanding_ = false;   // the attempt may still have an effect
   raft::NodeId hint_ = raft::kNoNode;
   raft::NodeId pinned_ = raft::kNoNode;
   std::map<std::string, Observed> seen_;  // for compare-and-set
 };
 
-// Encodes a write, with the operation's id in a field that the state machine does not know: identical deletes stay
-// distinguishable in the log.
+// Encodes a write, with the operation's id in a field that the state machine does not know:
+// identical deletes stay distinguishable in the log.
 Bytes EncodeCommand(const Operation& operation);
 std::uint64_t OperationOf(const Bytes& command);
 

@@ -1,4 +1,5 @@
-// A node's own clock: another origin and a slightly wrong rate, but never stopped and never set (D6.3).
+// A node's own clock: another origin and a slightly wrong rate, but never stopped and never set
+// (D6.3).
 #pragma once
 
 #include "raft/types.h"

@@ -11,13 +11,15 @@ using raft::Control;
 constexpr std::array kControls = {
     ControlCase{"ack-before-sync", "entries count as durable before the disk has them",
                 Control::kAckBeforeSync, WorldControl::kNone, Profile::kGeneral, 20},
-    ControlCase{"vote-not-persisted", "a vote is sent before it is durable", Control::kVoteNotPersisted,
-                WorldControl::kNone, Profile::kGeneral, 20},
-    ControlCase{"read-before-noop", "a leader serves reads before an entry of its term has committed",
+    ControlCase{"vote-not-persisted", "a vote is sent before it is durable",
+                Control::kVoteNotPersisted, WorldControl::kNone, Profile::kGeneral, 20},
+    ControlCase{"read-before-noop",
+                "a leader serves reads before an entry of its term has committed",
                 Control::kReadBeforeNoop, WorldControl::kNone, Profile::kLeaderChanges, 100},
     ControlCase{"in-flight-round-ack", "acks of a round already in flight confirm a read",
                 Control::kInFlightRoundAck, WorldControl::kNone, Profile::kLeaderChanges, 100},
-    ControlCase{"unverified-commit", "a heartbeat's commit index is believed beyond the verified prefix",
+    ControlCase{"unverified-commit",
+                "a heartbeat's commit index is believed beyond the verified prefix",
                 Control::kUnverifiedCommit, WorldControl::kNone, Profile::kReordering, 100},
     ControlCase{"token-by-position", "durability is reported by (term, index) alone",
                 Control::kTokenByPosition, WorldControl::kNone, Profile::kSlowTails, 200},
@@ -25,13 +27,16 @@ constexpr std::array kControls = {
                 Control::kNone, WorldControl::kLyingDisk, Profile::kGeneral, 20},
     ControlCase{"stale-read", "a strong read returns an older value (tests the history check)",
                 Control::kNone, WorldControl::kStaleRead, Profile::kGeneral, 20},
-    ControlCase{"forgotten-flush", "eventual reads after a restart are served unchecked (tests that check)",
+    ControlCase{"forgotten-flush",
+                "eventual reads after a restart are served unchecked (tests that check)",
                 Control::kNone, WorldControl::kForgottenFlush, Profile::kGeneral, 100},
 };
 
 }  // namespace
 
-std::span<const ControlCase> AllControls() { return kControls; }
+std::span<const ControlCase> AllControls() {
+  return kControls;
+}
 
 const ControlCase* FindControl(std::string_view name) {
   const auto it = std::find_if(kControls.begin(), kControls.end(),

@@ -23,11 +23,16 @@ std::string Show(const raft::HardState& state) {
 
 }  // namespace
 
-raft::Term DurableRecord::TermAt(raft::Index index) const { return At(terms_, index); }
-raft::Term DurableRecord::WrittenTermAt(raft::Index index) const { return At(written_, index); }
+raft::Term DurableRecord::TermAt(raft::Index index) const {
+  return At(terms_, index);
+}
+raft::Term DurableRecord::WrittenTermAt(raft::Index index) const {
+  return At(written_, index);
+}
 
 bool DurableRecord::Certain(raft::Index index, raft::Term term) const {
-  return TermAt(index) == term && std::none_of(pending_.begin(), pending_.end(), [index](const Pending& batch) {
+  return TermAt(index) == term &&
+         std::none_of(pending_.begin(), pending_.end(), [index](const Pending& batch) {
            return batch.first != 0 && batch.first <= index;
          });
 }
@@ -39,7 +44,8 @@ void DurableRecord::Overwrite(std::vector<raft::Term>& log, const Pending& batch
 }
 
 void DurableRecord::Issue(SimTime begin, SimTime end, const raft::AppendBatch& batch) {
-  Pending pending{begin, end, batch.hard_state, batch.entries.empty() ? 0 : batch.entries.front().index, {}};
+  Pending pending{
+      begin, end, batch.hard_state, batch.entries.empty() ? 0 : batch.entries.front().index, {}};
   for (const raft::Entry& entry : batch.entries) pending.terms.push_back(entry.term);
   Overwrite(written_, pending);
   pending_.push_back(std::move(pending));

@@ -13,12 +13,14 @@
 
 namespace quorate::sim {
 
-// Knows each batch that the log accepted and when its sync begins and ends. Until then a crash may keep any part of it.
+// Knows each batch that the log accepted and when its sync begins and ends. Until then a crash may
+// keep any part of it.
 class DurableRecord {
  public:
   void Issue(SimTime begin, SimTime end, const raft::AppendBatch& batch);
   void Settle(SimTime now);
-  // The process died: syncs that had not begun will never end. So did the machine: nor will those under way.
+  // The process died: syncs that had not begun will never end. So did the machine: nor will those
+  // under way.
   void Killed(SimTime now);
   void PowerCut(SimTime now);
 
@@ -26,8 +28,8 @@ class DurableRecord {
   raft::Index last() const { return terms_.size(); }
   // 0 if there is no such entry.
   raft::Term TermAt(raft::Index index) const;
-  // Whether a crash at this moment leaves the entry at `index` with `term`: it is durable, and no write under way
-  // replaces it, not even by itself.
+  // Whether a crash at this moment leaves the entry at `index` with `term`: it is durable, and no
+  // write under way replaces it, not even by itself.
   bool Certain(raft::Index index, raft::Term term) const;
   // As the log was last told, durable or not.
   raft::Index written_last() const { return written_.size(); }

@@ -6,9 +6,14 @@
 namespace quorate::sim {
 
 Faults::Faults(const Environment& environment, Nodes& nodes, Random random)
-    : env_(environment), nodes_(nodes), random_(random), victim_(1 + random_.Below(nodes.size() - 1)) {}
+    : env_(environment),
+      nodes_(nodes),
+      random_(random),
+      victim_(1 + random_.Below(nodes.size() - 1)) {}
 
-void Faults::Start() { ScheduleNext(); }
+void Faults::Start() {
+  ScheduleNext();
+}
 
 void Faults::ScheduleNext() {
   env_.events.After(random_.Interval(env_.plan.faults.mean), [this] {
@@ -20,20 +25,24 @@ void Faults::ScheduleNext() {
 
 Fault Faults::Choose() {
   const auto& weights = env_.plan.faults.weights;
-  std::uint64_t choice = random_.Below(std::accumulate(weights.begin(), weights.end(), std::uint64_t{0}));
+  std::uint64_t choice =
+      random_.Below(std::accumulate(weights.begin(), weights.end(), std::uint64_t{0}));
   std::size_t fault = 0;
   while (choice >= weights[fault]) choice -= weights[fault++];
   return static_cast<Fault>(fault);
 }
 
-raft::NodeId Faults::AnyNode() { return 1 + random_.Below(nodes_.size() - 1); }
+raft::NodeId Faults::AnyNode() {
+  return 1 + random_.Below(nodes_.size() - 1);
+}
 
 raft::NodeId Faults::Leader() {
   raft::NodeId leader = raft::kNoNode;
   raft::Term term = 0;
   for (std::size_t id = 1; id < nodes_.size(); ++id) {
     const Node& node = *nodes_[id];
-    if (!node.up() || node.core().role() != raft::Role::kLeader || node.core().term() < term) continue;
+    if (!node.up() || node.core().role() != raft::Role::kLeader || node.core().term() < term)
+      continue;
     term = node.core().term();
     leader = id;
   }
@@ -101,12 +110,15 @@ bool Faults::OnRecordEverywhere(const Node& node) const {
   });
 }
 
-// At most one node is replaced, and only once every other node has its uuid in its durable log: before that, the cluster
-// has not called itself ready, and a wiped voter could not be told from the real one.
+// At most one node is replaced, and only once every other node has its uuid in its durable log:
+// before that, the cluster has not called itself ready, and a wiped voter could not be told from
+// the real one.
 void Faults::MaybeWipe() {
-  const bool earlier = std::any_of(nodes_.begin() + 1, nodes_.end(), [](const auto& node) { return node->wiped(); });
+  const bool earlier =
+      std::any_of(nodes_.begin() + 1, nodes_.end(), [](const auto& node) { return node->wiped(); });
   const raft::NodeId id = AnyNode();
-  if (earlier || nodes_.size() <= 3 || !nodes_[id]->up() || !OnRecordEverywhere(*nodes_[id])) return;
+  if (earlier || nodes_.size() <= 3 || !nodes_[id]->up() || !OnRecordEverywhere(*nodes_[id]))
+    return;
   nodes_[id]->CutPower();
   nodes_[id]->Wipe();
   StartLater(id);
@@ -115,7 +127,8 @@ void Faults::MaybeWipe() {
 void Faults::Inject(Fault fault) {
   const raft::NodeId id = AnyNode();
   Node& node = *nodes_[id];
-  env_.trace.Event(env_.events.now(), raft::kNoNode, "fault", {static_cast<std::uint64_t>(fault), id},
+  env_.trace.Event(env_.events.now(), raft::kNoNode, "fault",
+                   {static_cast<std::uint64_t>(fault), id},
                    [&] { return std::string(ToString(fault)) + " n" + std::to_string(id); });
   switch (fault) {
     case Fault::kKill:
@@ -146,14 +159,16 @@ void Faults::Inject(Fault fault) {
       return Partition();
     case Fault::kLeaderAndVictim:
       pursuing_ = true;
-      nodes_[victim_]->SlowDisk(random_.Between(env_.plan.faults.slow_disk_max / 3, env_.plan.faults.slow_disk_max));
+      nodes_[victim_]->SlowDisk(
+          random_.Between(env_.plan.faults.slow_disk_max / 3, env_.plan.faults.slow_disk_max));
       return IsolateWithVictim(Leader());
     case Fault::kHeal:
       pursuing_ = false;
       return env_.network.HealAll();
     case Fault::kSlowDisk:
-      return node.SlowDisk(random_.Chance(0.5) ? SimTime{0}
-                                               : random_.Between(SimTime{0}, env_.plan.faults.slow_disk_max));
+      return node.SlowDisk(random_.Chance(0.5)
+                               ? SimTime{0}
+                               : random_.Between(SimTime{0}, env_.plan.faults.slow_disk_max));
     case Fault::kTransfer:
       return nodes_[Leader()]->TransferLeadership(id);
     case Fault::kUnreachable:

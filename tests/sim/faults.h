@@ -35,7 +35,7 @@ class Faults {
   const Environment& env_;
   Nodes& nodes_;
   Random random_;
-  raft::NodeId victim_;  // of kLeaderAndVictim, for the whole run
+  raft::NodeId victim_;    // of kLeaderAndVictim, for the whole run
   bool pursuing_ = false;  // leaders are cut off as they are elected
   bool healed_ = false;
 };

@@ -19,10 +19,10 @@ inline bool IsWrite(OperationKind kind) {
 }
 
 enum class Result {
-  kUnknown,       // no answer: a write may have happened, or may yet happen
-  kNotExecuted,   // certainly did not happen
-  kDone,          // a write that took effect, or a read
-  kNotFound,      // a delete of an absent key
+  kUnknown,      // no answer: a write may have happened, or may yet happen
+  kNotExecuted,  // certainly did not happen
+  kDone,         // a write that took effect, or a read
+  kNotFound,     // a delete of an absent key
   kCompareFailed,
 };
 
@@ -37,13 +37,13 @@ struct Operation {
   std::uint64_t id = 0;
   OperationKind kind = OperationKind::kPut;
   std::string key;
-  std::string value;                         // put, compare-and-set
-  std::optional<raft::Index> expect_index;   // compare-and-set: on this
-  std::optional<std::string> expect_value;   // or on this
+  std::string value;                        // put, compare-and-set
+  std::optional<raft::Index> expect_index;  // compare-and-set: on this
+  std::optional<std::string> expect_value;  // or on this
   SimTime invoked{0};
 
   Result result = Result::kUnknown;
-  SimTime returned{0};   // unless unknown
+  SimTime returned{0};    // unless unknown
   raft::Index index = 0;  // of the write, or of the state that was read
   Observed observed;      // by a read
 };

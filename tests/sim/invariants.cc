@@ -5,8 +5,12 @@
 namespace quorate::sim {
 namespace {
 
-std::string Text(std::uint64_t value) { return std::to_string(value); }
-std::string NodeText(raft::NodeId node) { return "node " + std::to_string(node); }
+std::string Text(std::uint64_t value) {
+  return std::to_string(value);
+}
+std::string NodeText(raft::NodeId node) {
+  return "node " + std::to_string(node);
+}
 
 }  // namespace
 
@@ -16,7 +20,8 @@ void Violate(std::string invariant, std::string detail) {
 
 void Invariants::CheckLogMatching(NodeState& node, const raft::Entry& entry,
                                   raft::Term previous_term) {
-  const auto [it, added] = entries_.try_emplace({entry.index, entry.term}, Known{entry, previous_term});
+  const auto [it, added] =
+      entries_.try_emplace({entry.index, entry.term}, Known{entry, previous_term});
   if (added) return;
   if (it->second.previous_term != previous_term || !(it->second.entry == entry)) {
     Violate("log-matching", "entry " + Text(entry.index) + " of term " + Text(entry.term) +
@@ -50,11 +55,12 @@ void Invariants::OnAppend(raft::NodeId id, const raft::AppendBatch& batch) {
   }
 }
 
-void Invariants::OnStart(raft::NodeId id, std::uint64_t boot_id, const storage::LogRecovery& recovery,
-                         raft::Position applied) {
+void Invariants::OnStart(raft::NodeId id, std::uint64_t boot_id,
+                         const storage::LogRecovery& recovery, raft::Position applied) {
   NodeState& node = nodes_[id];
   const auto contradiction = node.record.Contradiction(recovery);
-  if (contradiction && !node.wiped) Violate("durable-survives", NodeText(id) + " " + *contradiction);
+  if (contradiction && !node.wiped)
+    Violate("durable-survives", NodeText(id) + " " + *contradiction);
   if (applied.index > recovery.contents.last) {
     Violate("applied-is-in-the-log", NodeText(id) + " has applied " + Text(applied.index) +
                                          " but its log ends at " + Text(recovery.contents.last));
@@ -79,16 +85,16 @@ void Invariants::CheckNewlyCommitted(const raft::Raft& core, raft::Index index, 
     if (node.wiped || node.record.TermAt(index) == term) ++holders;
   }
   if (holders * 2 <= nodes_.size() - 1) {
-    Violate("committed-is-durable-on-a-quorum",
-            NodeText(core.id()) + " commits entry " + Text(index) + " of term " + Text(term) +
-                ", which is on " + Text(holders) + " disks");
+    Violate("committed-is-durable-on-a-quorum", NodeText(core.id()) + " commits entry " +
+                                                    Text(index) + " of term " + Text(term) +
+                                                    ", which is on " + Text(holders) + " disks");
   }
 }
 
 void Invariants::CheckCommit(SimTime now, NodeState& node, const raft::Raft& core) {
   if (core.commit() < node.commit) {
-    Violate("commit-never-goes-back", NodeText(core.id()) + " went from " + Text(node.commit) +
-                                          " to " + Text(core.commit()));
+    Violate("commit-never-goes-back",
+            NodeText(core.id()) + " went from " + Text(node.commit) + " to " + Text(core.commit()));
   }
   for (raft::Index index = node.commit + 1; index <= core.commit(); ++index) {
     const raft::Term term = core.log().TermAt(index).value_or(0);
@@ -128,8 +134,8 @@ void Invariants::OnEvent(SimTime now, const raft::Raft& core) {
   NodeState& node = nodes_[core.id()];
   node.record.Settle(now);
   if (core.term() < node.term) {
-    Violate("term-never-goes-back", NodeText(core.id()) + " went from " + Text(node.term) + " to " +
-                                        Text(core.term()));
+    Violate("term-never-goes-back",
+            NodeText(core.id()) + " went from " + Text(node.term) + " to " + Text(core.term()));
   }
   const bool elected = core.role() == raft::Role::kLeader &&
                        (node.role != raft::Role::kLeader || node.term != core.term());
@@ -147,7 +153,8 @@ void Invariants::OnSend(SimTime now, const raft::Raft& core, const raft::Message
   node.record.Settle(now);
   const raft::HardState& durable = node.record.hard_state();
   if (const auto* vote = std::get_if<raft::VoteReply>(&message.body)) {
-    if (vote->granted && !vote->pre_vote && durable != raft::HardState{vote->for_term, message.to}) {
+    if (vote->granted && !vote->pre_vote &&
+        durable != raft::HardState{vote->for_term, message.to}) {
       Violate("vote-is-durable", NodeText(message.from) + " grants its vote in term " +
                                      Text(vote->for_term) + " to " + NodeText(message.to) +
                                      " before that is on its disk");
@@ -162,7 +169,8 @@ void Invariants::OnSend(SimTime now, const raft::Raft& core, const raft::Message
                                    Text(message.term) + " before that term is on its disk");
   }
   if (ack == nullptr || !ack->accepted) return;
-  if (ack->durable > 0 && !node.record.Certain(ack->durable, core.log().TermAt(ack->durable).value_or(0))) {
+  if (ack->durable > 0 &&
+      !node.record.Certain(ack->durable, core.log().TermAt(ack->durable).value_or(0))) {
     Violate("acknowledged-is-durable", NodeText(message.from) + " acknowledges entry " +
                                            Text(ack->durable) + ", which its disk does not hold");
   }
@@ -196,16 +204,17 @@ void Invariants::OnApply(SimTime now, raft::NodeId id, const raft::Entry& entry,
 
 void Invariants::OnStrongRead(raft::NodeId id, raft::Index committed, raft::Index index) {
   if (index < committed) {
-    Violate("strong-read-is-fresh", NodeText(id) + " serves a strong read at " + Text(index) + " but " +
-                                        Text(committed) + " was committed when it was asked");
+    Violate("strong-read-is-fresh", NodeText(id) + " serves a strong read at " + Text(index) +
+                                        " but " + Text(committed) +
+                                        " was committed when it was asked");
   }
 }
 
 void Invariants::OnServed(raft::NodeId id, raft::Index index, bool eventual) {
   NodeState& node = nodes_[id];
   if (eventual && index < node.served) {
-    Violate("eventual-read-never-goes-back", NodeText(id) + " serves " + Text(index) +
-                                                 " after it served " + Text(node.served));
+    Violate("eventual-read-never-goes-back",
+            NodeText(id) + " serves " + Text(index) + " after it served " + Text(node.served));
   }
   node.served = std::max(node.served, index);
 }
@@ -214,8 +223,9 @@ void Invariants::OnFreshness(raft::NodeId id, SimTime at, raft::Index index) {
   const raft::Index committed = CommittedBy(at);
   if (committed > index) {
     Violate("anchor-never-lies", NodeText(id) + " claims that nothing after " + Text(index) +
-                                     " was committed by " + Text(static_cast<std::uint64_t>(at.count())) +
-                                     " us, but " + Text(committed) + " was");
+                                     " was committed by " +
+                                     Text(static_cast<std::uint64_t>(at.count())) + " us, but " +
+                                     Text(committed) + " was");
   }
 }
 

@@ -26,7 +26,8 @@ struct Committed {
   raft::Term known_in = 0;  // that node's term
 };
 
-// Sees the whole cluster, which no node can. Each check costs what changed, so that all run after every event.
+// Sees the whole cluster, which no node can. Each check costs what changed, so that all run after
+// every event.
 class Invariants {
  public:
   explicit Invariants(int nodes) : nodes_(static_cast<std::size_t>(nodes) + 1) {}
@@ -42,7 +43,8 @@ class Invariants {
   void OnEvent(SimTime now, const raft::Raft& core);
   void OnSend(SimTime now, const raft::Raft& core, const raft::Message& message);
   void OnApply(SimTime now, raft::NodeId node, const raft::Entry& entry, std::uint64_t state_hash);
-  // A read that was taken up when `committed` entries were committed is about to be served at `index`.
+  // A read that was taken up when `committed` entries were committed is about to be served at
+  // `index`.
   void OnStrongRead(raft::NodeId node, raft::Index committed, raft::Index index);
   // `node` answers a read with the state at `index`; eventual reads must never go back.
   void OnServed(raft::NodeId node, raft::Index index, bool eventual);
@@ -64,8 +66,8 @@ class Invariants {
     raft::Index applied = 0;
     raft::Term term = 0;
     raft::Role role = raft::Role::kFollower;
-    raft::Position acked;      // the last acknowledgement: index, and the term in which it was given
-    raft::Index served = 0;    // the highest index ever served, over all lives
+    raft::Position acked;    // the last acknowledgement: index, and the term in which it was given
+    raft::Index served = 0;  // the highest index ever served, over all lives
   };
   struct Known {
     raft::Entry entry;

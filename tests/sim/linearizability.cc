@@ -7,8 +7,8 @@
 namespace quorate::sim {
 namespace {
 
-// The histories of single keys, executed in log order. Its own code on purpose: sharing the state machine's would share
-// its mistakes.
+// The histories of single keys, executed in log order. Its own code on purpose: sharing the state
+// machine's would share its mistakes.
 class Model {
  public:
   // Executes `operation` at `index` and returns what its answer should be.
@@ -37,8 +37,9 @@ class Model {
   Observed At(const std::string& key, raft::Index index) const {
     const auto versions = keys_.find(key);
     if (versions == keys_.end()) return {};
-    const auto after = std::upper_bound(versions->second.begin(), versions->second.end(), index,
-                                        [](raft::Index i, const Version& v) { return i < v.since; });
+    const auto after =
+        std::upper_bound(versions->second.begin(), versions->second.end(), index,
+                         [](raft::Index i, const Version& v) { return i < v.since; });
     return after == versions->second.begin() ? Observed{} : std::prev(after)->state;
   }
 
@@ -57,9 +58,10 @@ class Model {
 };
 
 std::string Name(const Operation& operation) {
-  constexpr const char* kKinds[] = {"put", "delete", "compare-and-set", "strong read", "eventual read"};
-  return std::string(kKinds[static_cast<int>(operation.kind)]) + " #" + std::to_string(operation.id) +
-         " of " + operation.key;
+  constexpr const char* kKinds[] = {"put", "delete", "compare-and-set", "strong read",
+                                    "eventual read"};
+  return std::string(kKinds[static_cast<int>(operation.kind)]) + " #" +
+         std::to_string(operation.id) + " of " + operation.key;
 }
 
 std::string Show(const Observed& observed) {
@@ -69,7 +71,8 @@ std::string Show(const Observed& observed) {
 
 using Violation = std::optional<std::string>;
 
-Violation CheckWrite(const Operation& operation, std::optional<raft::Index> logged, Result expected) {
+Violation CheckWrite(const Operation& operation, std::optional<raft::Index> logged,
+                     Result expected) {
   const bool answered = operation.result != Result::kUnknown;
   if (operation.result == Result::kNotExecuted) {
     if (!logged) return std::nullopt;
@@ -81,7 +84,8 @@ Violation CheckWrite(const Operation& operation, std::optional<raft::Index> logg
     return Name(operation) + " was acknowledged at index " + std::to_string(operation.index) +
            ", where the log does not have it";
   }
-  if (operation.result != expected) return Name(operation) + " was told another outcome than the log's";
+  if (operation.result != expected)
+    return Name(operation) + " was told another outcome than the log's";
   return std::nullopt;
 }
 
@@ -113,20 +117,23 @@ Violation CheckRealTime(std::vector<Place> places) {
     for (; !open.empty() && open.top().operation->returned < operation.invoked; open.pop()) {
       if (open.top().index >= latest.index) latest = open.top();
     }
-    const bool after = IsWrite(operation.kind) ? place.index > latest.index : place.index >= latest.index;
+    const bool after =
+        IsWrite(operation.kind) ? place.index > latest.index : place.index >= latest.index;
     if (latest.operation != nullptr && !after && operation.kind != OperationKind::kEventualRead) {
       return Name(operation) + " stands at index " + std::to_string(place.index) +
              ", but was invoked after " + Name(*latest.operation) + " had returned from index " +
              std::to_string(latest.index);
     }
     // An unanswered write never returns; an eventual read promises nothing to later operations.
-    const bool orders = operation.result != Result::kUnknown && operation.kind != OperationKind::kEventualRead;
+    const bool orders =
+        operation.result != Result::kUnknown && operation.kind != OperationKind::kEventualRead;
     if (orders) open.push(place);
   }
   return std::nullopt;
 }
 
-// A state can be shown only once it exists: a write that was invoked after the read returned cannot be in it.
+// A state can be shown only once it exists: a write that was invoked after the read returned cannot
+// be in it.
 Violation CheckNotFromTheFuture(const std::vector<Operation>& operations,
                                 const std::map<std::uint64_t, raft::Index>& logged) {
   std::vector<std::pair<SimTime, raft::Index>> writes;  // by invocation
@@ -137,9 +144,11 @@ Violation CheckNotFromTheFuture(const std::vector<Operation>& operations,
   std::sort(writes.begin(), writes.end());
   // The lowest index among writes invoked at or after each one.
   std::vector<raft::Index> lowest(writes.size() + 1, ~raft::Index{0});
-  for (std::size_t i = writes.size(); i-- > 0;) lowest[i] = std::min(lowest[i + 1], writes[i].second);
+  for (std::size_t i = writes.size(); i-- > 0;)
+    lowest[i] = std::min(lowest[i + 1], writes[i].second);
   for (const Operation& operation : operations) {
-    if (operation.kind != OperationKind::kEventualRead || operation.result != Result::kDone) continue;
+    if (operation.kind != OperationKind::kEventualRead || operation.result != Result::kDone)
+      continue;
     const auto later = std::upper_bound(writes.begin(), writes.end(),
                                         std::pair(operation.returned, ~raft::Index{0}));
     if (lowest[static_cast<std::size_t>(later - writes.begin())] <= operation.index) {
@@ -163,7 +172,8 @@ std::optional<std::string> FindViolation(const std::vector<Operation>& operation
   for (const LoggedWrite& write : log) {
     const auto operation = by_id.find(write.operation);
     if (operation == by_id.end() || !IsWrite(operation->second->kind)) {
-      return "the log has a write at index " + std::to_string(write.index) + " that nobody asked for";
+      return "the log has a write at index " + std::to_string(write.index) +
+             " that nobody asked for";
     }
     if (!logged.emplace(write.operation, write.index).second) {
       return Name(*operation->second) + " was executed twice, at index " +

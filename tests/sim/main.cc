@@ -66,13 +66,15 @@ SeedReport Report(std::uint64_t seed, const Outcome& outcome) {
   report.writes = outcome.writes;
   report.strong_reads = outcome.strong_reads;
   if (outcome.violation) {
-    std::snprintf(report.invariant, sizeof(report.invariant), "%s", outcome.violation->invariant.c_str());
+    std::snprintf(report.invariant, sizeof(report.invariant), "%s",
+                  outcome.violation->invariant.c_str());
     std::snprintf(report.detail, sizeof(report.detail), "%s", outcome.violation->detail.c_str());
   }
   return report;
 }
 
-// Which faults a run favours: those of the control, those that were asked for, or the seed's own choice.
+// Which faults a run favours: those of the control, those that were asked for, or the seed's own
+// choice.
 struct Choice {
   const ControlCase* control = nullptr;
   std::optional<Profile> profile;
@@ -91,8 +93,9 @@ SeedReport RunSeed(std::uint64_t seed, const Choice& choice, bool twice) {
   if (again.trace_hash != report.trace_hash && !again.failed) {
     again.failed = true;
     std::snprintf(again.invariant, sizeof(again.invariant), "deterministic");
-    std::snprintf(again.detail, sizeof(again.detail), "two runs differ: trace %016" PRIx64 " and %016" PRIx64,
-                  report.trace_hash, again.trace_hash);
+    std::snprintf(again.detail, sizeof(again.detail),
+                  "two runs differ: trace %016" PRIx64 " and %016" PRIx64, report.trace_hash,
+                  again.trace_hash);
   }
   return again;
 }
@@ -101,8 +104,9 @@ void PrintFailure(const SeedReport& report, const Choice& choice) {
   std::string flags;
   if (choice.control != nullptr) flags = " --control " + std::string(choice.control->name);
   if (choice.profile) flags = std::string(" --profile ") + ToString(*choice.profile);
-  std::printf("seed %" PRIu64 " FAILED: %s: %s\n  replay: quorate-sim --seed %" PRIu64 "%s --trace\n", report.seed,
-              report.invariant, report.detail, report.seed, flags.c_str());
+  std::printf("seed %" PRIu64 " FAILED: %s: %s\n  replay: quorate-sim --seed %" PRIu64
+              "%s --trace\n",
+              report.seed, report.invariant, report.detail, report.seed, flags.c_str());
 }
 
 int RunOne(const Arguments& arguments, const Choice& choice) {
@@ -114,10 +118,11 @@ int RunOne(const Arguments& arguments, const Choice& choice) {
   const Outcome outcome = World(plan, arguments.trace ? &std::cout : nullptr).Run();
   std::cout.flush();
   const SeedReport report = Report(seed, outcome);
-  std::printf("seed %" PRIu64 ": %" PRIu64 " events, %" PRIu64 " operations (%" PRIu64 " writes, %" PRIu64
-              " strong reads), %" PRIu64 " committed, term %" PRIu64 ", trace %016" PRIx64 "\n",
-              seed, report.events, report.operations, report.writes, report.strong_reads, outcome.committed,
-              outcome.terms, report.trace_hash);
+  std::printf("seed %" PRIu64 ": %" PRIu64 " events, %" PRIu64 " operations (%" PRIu64
+              " writes, %" PRIu64 " strong reads), %" PRIu64 " committed, term %" PRIu64
+              ", trace %016" PRIx64 "\n",
+              seed, report.events, report.operations, report.writes, report.strong_reads,
+              outcome.committed, outcome.terms, report.trace_hash);
   if (!report.failed) return 0;
   PrintFailure(report, choice);
   return kFailed;
@@ -140,13 +145,17 @@ int RunRange(const Arguments& arguments, const Choice& choice, SeedRange seeds) 
         reads += report.strong_reads;
         hash += Mix(report.trace_hash ^ report.seed);  // whatever the order of arrival
         if (report.failed) PrintFailure(report, choice);
-        if (progress) std::fprintf(stderr, "\r%" PRIu64 "/%" PRIu64 " seeds, %" PRIu64 " failed ", done, total, failed);
+        if (progress)
+          std::fprintf(stderr, "\r%" PRIu64 "/%" PRIu64 " seeds, %" PRIu64 " failed ", done, total,
+                       failed);
         return true;
       });
   if (progress) std::fprintf(stderr, "\r");
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  std::printf("%" PRIu64 " seeds: %" PRIu64 " failed; %" PRIu64 " events, %" PRIu64 " operations (%" PRIu64
-              " writes, %" PRIu64 " strong reads); traces %016" PRIx64 "; %.1f s\n",
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  std::printf("%" PRIu64 " seeds: %" PRIu64 " failed; %" PRIu64 " events, %" PRIu64
+              " operations (%" PRIu64 " writes, %" PRIu64 " strong reads); traces %016" PRIx64
+              "; %.1f s\n",
               done, failed, events, operations, writes, reads, hash, seconds);
   if (arguments.verify_determinism) std::printf("each seed ran twice\n");
   return failed == 0 ? 0 : kFailed;
@@ -155,20 +164,23 @@ int RunRange(const Arguments& arguments, const Choice& choice, SeedRange seeds) 
 // True if the bug was found within its budget.
 bool RunControl(const Arguments& arguments, const ControlCase& control) {
   std::optional<SeedReport> caught;
-  RunSeeds({1, control.budget}, arguments.jobs,
-           [&control](std::uint64_t seed) { return RunSeed(seed, {&control, std::nullopt}, false); },
-           [&caught](const SeedReport& report) {
-             if (report.failed) caught = report;
-             return !report.failed;
-           });
+  RunSeeds(
+      {1, control.budget}, arguments.jobs,
+      [&control](std::uint64_t seed) {
+        return RunSeed(seed, {&control, std::nullopt}, false);
+      },
+      [&caught](const SeedReport& report) {
+        if (report.failed) caught = report;
+        return !report.failed;
+      });
   const std::string name(control.name);
   if (!caught) {
-    std::printf("%-20s NOT CAUGHT within %" PRIu64 " seeds: the checks are blind to it\n", name.c_str(),
-                control.budget);
+    std::printf("%-20s NOT CAUGHT within %" PRIu64 " seeds: the checks are blind to it\n",
+                name.c_str(), control.budget);
     return false;
   }
-  std::printf("%-20s caught by seed %" PRIu64 " (budget %" PRIu64 ") by %s: %s\n", name.c_str(), caught->seed,
-              control.budget, caught->invariant, caught->detail);
+  std::printf("%-20s caught by seed %" PRIu64 " (budget %" PRIu64 ") by %s: %s\n", name.c_str(),
+              caught->seed, control.budget, caught->invariant, caught->detail);
   std::fflush(stdout);
   return true;
 }
@@ -181,7 +193,8 @@ int RunAllControls(const Arguments& arguments) {
 
 int ListControls() {
   for (const ControlCase& control : AllControls()) {
-    std::printf("%-20s %s\n", std::string(control.name).c_str(), std::string(control.about).c_str());
+    std::printf("%-20s %s\n", std::string(control.name).c_str(),
+                std::string(control.about).c_str());
   }
   return 0;
 }
@@ -210,7 +223,8 @@ int Dispatch(const Arguments& arguments) {
   if (arguments.trace) return UsageError("--trace needs --seed");
   if (choice.control != nullptr) return RunControl(arguments, *choice.control) ? 0 : kFailed;
   const auto seeds = ParseRange(arguments.seeds.empty() ? "1..500" : arguments.seeds);
-  if (!seeds) return UsageError("'" + arguments.seeds + "' is not a seed or a range such as 1..500");
+  if (!seeds)
+    return UsageError("'" + arguments.seeds + "' is not a seed or a range such as 1..500");
   return RunRange(arguments, choice, *seeds);
 }
 
@@ -219,16 +233,20 @@ int Dispatch(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   quorate::sim::Arguments arguments;
-  CLI::App app("Runs the real consensus core, log and replica driver on a virtual clock, network and disk.");
+  CLI::App app(
+      "Runs the real consensus core, log and replica driver on a virtual clock, network and disk.");
   app.add_option("--seeds", arguments.seeds, "Seeds to run, e.g. 1..500 (the default) or 7");
   app.add_option("--seed", arguments.seed, "Run one seed here, in this process");
   app.add_flag("--trace", arguments.trace, "With --seed: print every event");
-  app.add_option("--control", arguments.control, "Bring a known bug back and run seeds until it is caught");
-  app.add_option("--profile", arguments.profile,
-                 "Favour some faults in every seed: general, leader-changes, slow-tails, crashes, reordering");
+  app.add_option("--control", arguments.control,
+                 "Bring a known bug back and run seeds until it is caught");
+  app.add_option(
+      "--profile", arguments.profile,
+      "Favour some faults in every seed: general, leader-changes, slow-tails, crashes, reordering");
   app.add_flag("--controls", arguments.controls, "Every control in turn; each must be caught");
   app.add_flag("--list-controls", arguments.list_controls, "Name the controls");
-  app.add_flag("--verify-determinism", arguments.verify_determinism, "Run each seed twice and compare the traces");
+  app.add_flag("--verify-determinism", arguments.verify_determinism,
+               "Run each seed twice and compare the traces");
   app.add_option("--jobs", arguments.jobs, "Processes to run at once")->capture_default_str();
   app.footer(
       "Examples:\n"

@@ -34,7 +34,8 @@ Outcome ApplyCompareAndSet(const wire::CompareAndSet& command, raft::Index index
   return Outcome::kDone;
 }
 
-Outcome ApplyCommand(const wire::Command& command, raft::Index index, Data& data, Applied& applied) {
+Outcome ApplyCommand(const wire::Command& command, raft::Index index, Data& data,
+                     Applied& applied) {
   switch (command.operation_case()) {
     case wire::Command::kPut:
       data[command.put().key()] = Record{index, 0, command.put().value()};
@@ -91,14 +92,16 @@ Applied ModelStateMachine::ApplyOne(const raft::Entry& entry) {
   std::uint64_t hash = Mix(state_.hash + entry.index);
   hash = Mix(hash ^ entry.term);
   hash = Mix(hash ^ std::hash<std::string_view>()(entry.data.view()));
-  hash = Mix(hash ^ (static_cast<std::uint64_t>(applied.outcome) + (applied.current_mod_index << 8)));
+  hash =
+      Mix(hash ^ (static_cast<std::uint64_t>(applied.outcome) + (applied.current_mod_index << 8)));
   state_.hash = hash;
   state_.at = {entry.index, entry.term};
   observer_(entry, hash);
   return applied;
 }
 
-storage::Result<std::vector<Applied>> ModelStateMachine::Apply(std::span<const raft::Entry> entries) {
+storage::Result<std::vector<Applied>> ModelStateMachine::Apply(
+    std::span<const raft::Entry> entries) {
   std::vector<Applied> results;
   results.reserve(entries.size());
   for (const raft::Entry& entry : entries) results.push_back(ApplyOne(entry));

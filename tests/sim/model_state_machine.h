@@ -1,5 +1,5 @@
-// The state machine without RocksDB: the same commands on a std::map, and the same crash contract. A crash falls back to
-// an earlier flush, which holds data and position together.
+// The state machine without RocksDB: the same commands on a std::map, and the same crash contract.
+// A crash falls back to an earlier flush, which holds data and position together.
 #pragma once
 
 #include <algorithm>
@@ -62,9 +62,13 @@ class ModelStateMachine : public storage::StateMachine {
   using Observer = std::function<void(const raft::Entry& entry, std::uint64_t hash)>;
 
   ModelStateMachine(FlushStore& store, std::function<SimTime()> now, Observer observer)
-      : store_(store), now_(std::move(now)), observer_(std::move(observer)), state_(store.Durable(now_())) {}
+      : store_(store),
+        now_(std::move(now)),
+        observer_(std::move(observer)),
+        state_(store.Durable(now_())) {}
 
-  storage::Result<std::vector<storage::Applied>> Apply(std::span<const raft::Entry> entries) override;
+  storage::Result<std::vector<storage::Applied>> Apply(
+      std::span<const raft::Entry> entries) override;
   raft::Position applied() const override { return state_.at; }
   raft::Position flushed() const override { return store_.Durable(now_()).at; }
   storage::Result<std::optional<storage::ReadOutcome>> Get(std::string_view key,

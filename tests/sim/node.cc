@@ -32,13 +32,16 @@ Node::Node(const Environment& environment, raft::NodeId id, Random random)
   if (env_.plan.world_control == WorldControl::kLyingDisk) disk_.BreakSyncs();
 }
 
-Node::~Node() { EndProcess(); }
+Node::~Node() {
+  EndProcess();
+}
 
 void Node::Note(std::string_view what, const std::string& detail) {
   env_.trace.Event(env_.events.now(), id_, what, {}, [&detail] { return detail; });
 }
 
-// --- The life of the process ------------------------------------------------------------------------------------------
+// --- The life of the process
+// ------------------------------------------------------------------------------------------
 
 void Node::Start() {
   if (state_ != State::kDown) return;
@@ -53,13 +56,15 @@ std::unique_ptr<storage::DataDir> Node::OpenDirectory() {
   auto opened = storage::DataDir::Open(disk_, kDirectory, expected);
   if (opened) return std::move(*opened);
   const bool first_boot = opened.error().code == storage::ErrorCode::kNotFound && !bootstrapped_;
-  if (!first_boot) Violate("directory-survives", "node " + std::to_string(id_) + ": " + opened.error().message);
+  if (!first_boot)
+    Violate("directory-survives", "node " + std::to_string(id_) + ": " + opened.error().message);
   const auto make_log = [this](const std::string& path) {
     return storage::Log::Create(disk_, path, {env_.plan.segment_bytes}, Founders(env_.plan.nodes));
   };
-  auto made = storage::DataDir::Bootstrap(disk_, kDirectory, expected, {random_.Next(), random_.Next()},
-                                          make_log);
-  if (!made) Violate("first-boot-succeeds", "node " + std::to_string(id_) + ": " + made.error().message);
+  auto made = storage::DataDir::Bootstrap(disk_, kDirectory, expected,
+                                          {random_.Next(), random_.Next()}, make_log);
+  if (!made)
+    Violate("first-boot-succeeds", "node " + std::to_string(id_) + ": " + made.error().message);
   return std::move(*made);
 }
 
@@ -67,7 +72,9 @@ void Node::Boot() {
   directory_ = OpenDirectory();
   auto opened = storage::Log::Open(disk_, directory_->log_path(), {env_.plan.segment_bytes});
   // Crashes tear and lose what was not synced; none of that may be taken for damage.
-  if (!opened) Violate("a-crash-is-not-corruption", "node " + std::to_string(id_) + ": " + opened.error().message);
+  if (!opened)
+    Violate("a-crash-is-not-corruption",
+            "node " + std::to_string(id_) + ": " + opened.error().message);
   auto log = std::make_shared<storage::Log::Opened>(std::move(*opened));
   env_.events.At(disk_.End(), [this, life = life_, log] {
     if (life == life_) FinishBoot(std::move(*log));
@@ -81,10 +88,11 @@ void Node::FinishBoot(storage::Log::Opened opened) {
   const auto now = [this] { return env_.events.now(); };
   auto machine = std::make_unique<ModelStateMachine>(
       flushes_, now, [this](const raft::Entry& entry, std::uint64_t hash) {
-        env_.trace.Event(env_.events.now(), id_, "apply", {entry.index, entry.term, hash}, [&entry] {
-          return std::to_string(entry.index) + " term " + std::to_string(entry.term) + " " +
-                 raft::ToString(entry.kind);
-        });
+        env_.trace.Event(env_.events.now(), id_, "apply", {entry.index, entry.term, hash},
+                         [&entry] {
+                           return std::to_string(entry.index) + " term " +
+                                  std::to_string(entry.term) + " " + raft::ToString(entry.kind);
+                         });
         if (!wiped_) env_.invariants.OnApply(env_.events.now(), id_, entry, hash);
       });
   machine_ = machine.get();
@@ -97,8 +105,7 @@ void Node::FinishBoot(storage::Log::Opened opened) {
   opened.log = std::make_unique<TrackedLog>(std::move(opened.log), id_, disk_, env_.invariants);
   replica_ = std::make_unique<server::Replica>(env_.plan.raft, raft::Self{id_, uuid_, boot_id},
                                                std::move(opened), std::move(machine),
-                                               static_cast<server::Host&>(*this),
-                                               random_.Next());
+                                               static_cast<server::Host&>(*this), random_.Next());
   state_ = State::kUp;
   PumpSoon();
   ScheduleFlush();
@@ -174,7 +181,8 @@ void Node::Resume() {
   }
 }
 
-// --- The loop ---------------------------------------------------------------------------------------------------------
+// --- The loop
+// ---------------------------------------------------------------------------------------------------------
 
 void Node::OnLoop(std::function<void()> action) {
   if (!up()) return;
@@ -250,7 +258,8 @@ void Node::Run(server::Lane lane, std::function<void()> work, std::function<void
   if (!queue.busy) StartJob(static_cast<std::size_t>(lane));
 }
 
-// The work happens in one moment and its syncs count when their time has passed; until then a crash undoes them.
+// The work happens in one moment and its syncs count when their time has passed; until then a crash
+// undoes them.
 void Node::StartJob(std::size_t lane) {
   lanes_[lane].busy = true;
   const SimTime wake_up{random_.Between(1, 40)};
@@ -289,7 +298,8 @@ void Node::OnSoftState(const raft::SoftState& state) {
   if (state.role == raft::Role::kLeader && env_.on_leader) env_.on_leader(id_);
 }
 
-// --- Messages ---------------------------------------------------------------------------------------------------------
+// --- Messages
+// ---------------------------------------------------------------------------------------------------------
 
 void Node::Send(raft::Message message) {
   env_.invariants.OnSend(env_.events.now(), core(), message);
@@ -315,7 +325,8 @@ void Node::ConnectionBroke(raft::NodeId peer) {
   OnLoop([this, peer] { replica_->OnUnreachable(peer); });
 }
 
-// --- Clients ----------------------------------------------------------------------------------------------------------
+// --- Clients
+// ----------------------------------------------------------------------------------------------------------
 
 void Node::Submit(const Request& request, ReplyTo reply) {
   OnLoop([this, request, reply = std::move(reply)] {
@@ -334,8 +345,10 @@ void Node::Submit(const Request& request, ReplyTo reply) {
 void Node::OnWrite(std::uint64_t ticket, const server::WriteResult& result) {
   const Waiting waiting = std::move(waiting_.extract(ticket).mapped());
   const bool applied = result.status == server::WriteStatus::kApplied;
-  waiting.reply({applied ? ReplyStatus::kOk : ReplyStatus::kNotExecuted, core().leader(),
-                 result.applied, {}});
+  waiting.reply({applied ? ReplyStatus::kOk : ReplyStatus::kNotExecuted,
+                 core().leader(),
+                 result.applied,
+                 {}});
 }
 
 void Node::OnRead(std::uint64_t ticket, const server::ReadGrant& grant) {

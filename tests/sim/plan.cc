@@ -23,10 +23,11 @@ raft::Options ChooseRaft(Random& random) {
   options.read_retry = random.Between(Millis(20), Millis(150));
   options.round_spacing = random.Between(SimTime{0}, Millis(3));
   options.max_append_bytes = static_cast<std::size_t>(random.Between(256, 16 << 10));
-  options.max_inflight_bytes = options.max_append_bytes * static_cast<std::size_t>(random.Between(1, 16));
+  options.max_inflight_bytes =
+      options.max_append_bytes * static_cast<std::size_t>(random.Between(1, 16));
   options.max_backlog_bytes = static_cast<std::size_t>(random.Between(2 << 10, 64 << 10));
-  options.max_cached_bytes = random.Chance(0.5) ? static_cast<std::size_t>(random.Between(0, 2 << 10))
-                                                : 1 << 20;
+  options.max_cached_bytes =
+      random.Chance(0.5) ? static_cast<std::size_t>(random.Between(0, 2 << 10)) : 1 << 20;
   options.max_forwarded_reads = static_cast<std::size_t>(random.Between(2, 64));
   return options;
 }
@@ -71,7 +72,8 @@ FaultPlan ChooseFaults(Random& random) {
   faults.outage_max = random.Between(Millis(50), Seconds(3));
   faults.pause_max = random.Between(Millis(50), Seconds(3));
   faults.slow_disk_max = random.Between(Millis(5), Millis(1'500));
-  // Swarm testing: a run that leaves some faults out altogether reaches states that the full mixture never does.
+  // Swarm testing: a run that leaves some faults out altogether reaches states that the full
+  // mixture never does.
   for (std::uint32_t& weight : faults.weights) {
     weight = random.Chance(0.6) ? static_cast<std::uint32_t>(random.Between(1, 10)) : 0;
   }
@@ -108,9 +110,10 @@ void FavourSlowTails(Plan& plan) {
   plan.network.loss = 0;
   plan.network.straggle = 0;
   plan.disk.slow_chance = 0;
-  plan.clients.count = 8;
-  plan.clients.think_mean = Millis(5);
+  plan.clients.count = 5;
+  plan.clients.think_mean = Millis(10);
   plan.clients.deadline = Millis(200);
+  plan.duration = std::min(plan.duration, Seconds(8));
   plan.clients.write_share = 0.95;
   plan.clients.loss = 0;
 }
@@ -145,16 +148,17 @@ void FavourReordering(Plan& plan) {
 }  // namespace
 
 const char* ToString(Fault fault) {
-  constexpr const char* kNames[] = {"kill",          "power-cut",      "power-cut-all", "pause",
-                                    "shutdown",      "isolate",        "isolate-leader", "cut-one-way",
-                                    "partition",     "leader-and-victim", "heal",       "slow-disk",
-                                    "transfer",      "unreachable",    "wipe"};
+  constexpr const char* kNames[] = {
+      "kill",    "power-cut",      "power-cut-all", "pause",       "shutdown",
+      "isolate", "isolate-leader", "cut-one-way",   "partition",   "leader-and-victim",
+      "heal",    "slow-disk",      "transfer",      "unreachable", "wipe"};
   static_assert(std::size(kNames) == kFaultCount);
   return kNames[static_cast<std::size_t>(fault)];
 }
 
 const char* ToString(Profile profile) {
-  constexpr const char* kNames[] = {"general", "leader-changes", "slow-tails", "crashes", "reordering"};
+  constexpr const char* kNames[] = {"general", "leader-changes", "slow-tails", "crashes",
+                                    "reordering"};
   static_assert(std::size(kNames) == kProfiles.size());
   return kNames[static_cast<std::size_t>(profile)];
 }
@@ -194,19 +198,22 @@ Plan MakePlan(std::uint64_t seed, Profile profile) {
       FavourReordering(plan);
       break;
   }
-  // A read through the leader takes up to four delays; asking again sooner than that would never get an answer.
+  // A read through the leader takes up to four delays; asking again sooner than that would never
+  // get an answer.
   const SimTime read_time = plan.network.delay_max * 4 + Millis(10);
   plan.raft.read_retry = std::max(plan.raft.read_retry, read_time);
   plan.clients.read_retry = Millis(100) + read_time * 2;
-  // Split votes repeat, and one slow sync may be under way: thirty election timeouts, and two seconds on top.
-  plan.convergence_limit = plan.raft.election * 30 + Seconds(2) + plan.faults.slow_disk_max * 4 +
-                           plan.disk.slow_max * 4;
+  // Split votes repeat, and one slow sync may be under way: thirty election timeouts, and two
+  // seconds on top.
+  plan.convergence_limit =
+      plan.raft.election * 30 + Seconds(2) + plan.faults.slow_disk_max * 4 + plan.disk.slow_max * 4;
   return plan;
 }
 
 std::string Describe(const Plan& plan) {
   std::ostringstream out;
-  out << ToString(plan.profile) << " nodes=" << plan.nodes << " duration=" << plan.duration.count() / 1000
+  out << ToString(plan.profile) << " nodes=" << plan.nodes
+      << " duration=" << plan.duration.count() / 1000
       << "ms election=" << plan.raft.election.count() / 1000
       << "ms heartbeat=" << plan.raft.heartbeat.count() / 1000
       << "ms cached=" << plan.raft.max_cached_bytes << "B delay<=" << plan.network.delay_max.count()

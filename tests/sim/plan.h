@@ -13,10 +13,10 @@ namespace quorate::sim {
 
 struct NetworkPlan {
   SimTime delay_min{50};
-  SimTime delay_max{1'000};   // jitter: each message draws its own
+  SimTime delay_max{1'000};  // jitter: each message draws its own
   double loss = 0;
   double duplicate = 0;
-  double straggle = 0;        // chance of a message that comes up to straggle_max late
+  double straggle = 0;  // chance of a message that comes up to straggle_max late
   SimTime straggle_max{0};
   bool ordered_lanes = false;  // as TCP does: order within a lane, none between lanes
 };
@@ -28,46 +28,47 @@ struct ClientPlan {
   SimTime think_mean{20'000};
   SimTime deadline{1'000'000};
   SimTime read_retry{100'000};
-  double loss = 0;             // of requests and of replies
+  double loss = 0;  // of requests and of replies
   double write_share = 0.5;
   double eventual_share = 0.2;  // of reads
 };
 
 enum class Fault {
-  kKill,             // the process of one node dies
-  kPowerCut,         // the machine of one node dies: what was not synced is lost or torn
+  kKill,      // the process of one node dies
+  kPowerCut,  // the machine of one node dies: what was not synced is lost or torn
   kPowerCutAll,
-  kPause,            // one process stops for a while
-  kShutdown,         // one node ends cleanly and starts again
-  kIsolate,          // one node, both ways
+  kPause,     // one process stops for a while
+  kShutdown,  // one node ends cleanly and starts again
+  kIsolate,   // one node, both ways
   kIsolateLeader,
   kCutOneWay,        // one link, one direction
   kPartition,        // two halves
-  kLeaderAndVictim,  // the leader reaches one slow-disk follower only; that follower hears everybody
+  kLeaderAndVictim,  // the leader reaches one slow-disk follower only; that follower hears
+                     // everybody
   kHeal,             // all links
   kSlowDisk,
-  kTransfer,         // the leader hands over
-  kUnreachable,      // a connection breaks: a leader is told that messages were lost
-  kWipe,             // a directory is replaced by an empty one, under the old id
+  kTransfer,     // the leader hands over
+  kUnreachable,  // a connection breaks: a leader is told that messages were lost
+  kWipe,         // a directory is replaced by an empty one, under the old id
   kCount,
 };
 inline constexpr std::size_t kFaultCount = static_cast<std::size_t>(Fault::kCount);
 const char* ToString(Fault fault);
 
 struct FaultPlan {
-  SimTime mean{400'000};                       // between faults
-  SimTime outage_max{2'000'000};               // until a node starts again
+  SimTime mean{400'000};          // between faults
+  SimTime outage_max{2'000'000};  // until a node starts again
   SimTime pause_max{2'000'000};
-  SimTime slow_disk_max{300'000};              // added to each sync
+  SimTime slow_disk_max{300'000};  // added to each sync
   std::array<std::uint32_t, kFaultCount> weights{};
 };
 
 // Bugs that live in the simulated world instead of the core, to test the checkers themselves.
 enum class WorldControl {
   kNone,
-  kLyingDisk,      // syncs do nothing
-  kStaleRead,      // a strong read returns the value of an older moment
-  kForgottenFlush, // an eventual read after a restart skips the check of D6.1
+  kLyingDisk,       // syncs do nothing
+  kStaleRead,       // a strong read returns the value of an older moment
+  kForgottenFlush,  // an eventual read after a restart skips the check of D6.1
 };
 
 // Raises the chance of what a bug needs to show; scripts nothing.
@@ -78,8 +79,9 @@ enum class Profile {
   kCrashes,        // power cuts, right after votes and acks
   kReordering,     // heartbeats overtake appends, leaders change
 };
-inline constexpr std::array kProfiles = {Profile::kGeneral, Profile::kLeaderChanges, Profile::kSlowTails,
-                                         Profile::kCrashes, Profile::kReordering};
+inline constexpr std::array kProfiles = {Profile::kGeneral, Profile::kLeaderChanges,
+                                         Profile::kSlowTails, Profile::kCrashes,
+                                         Profile::kReordering};
 
 struct Plan {
   std::uint64_t seed = 0;
@@ -87,9 +89,9 @@ struct Plan {
   int nodes = 3;
   raft::Options raft;
   std::uint64_t segment_bytes = 64 << 10;
-  SimTime duration{0};          // of the part with faults
-  SimTime convergence_limit{0};  // after everything is healed
-  SimTime flush_mean{500'000};   // between flushes of a state machine
+  SimTime duration{0};                 // of the part with faults
+  SimTime convergence_limit{0};        // after everything is healed
+  SimTime flush_mean{500'000};         // between flushes of a state machine
   std::int64_t drift_ppm_max = 1'000;  // rho of D3
   NetworkPlan network;
   DiskPlan disk;

@@ -25,8 +25,8 @@ struct SeedReport {
   char detail[512] = {};
 };
 
-// Runs `run` for each seed in `jobs` forked processes and hands each report to `report`, in any order, until that returns
-// false. A process that dies fails its seed only.
+// Runs `run` for each seed in `jobs` forked processes and hands each report to `report`, in any
+// order, until that returns false. A process that dies fails its seed only.
 void RunSeeds(SeedRange seeds, unsigned jobs, const std::function<SeedReport(std::uint64_t)>& run,
               const std::function<bool(const SeedReport&)>& report);
 

@@ -44,7 +44,9 @@ void AddBody(Hasher& hash, const raft::Heartbeat& body) {
 void AddBody(Hasher& hash, const raft::HeartbeatReply& body) {
   hash.Add(body.round, body.clock.at.count());
 }
-void AddBody(Hasher& hash, const raft::ReadIndexRequest& body) { hash.Add(body.id); }
+void AddBody(Hasher& hash, const raft::ReadIndexRequest& body) {
+  hash.Add(body.id);
+}
 void AddBody(Hasher& hash, const raft::ReadIndexReply& body) {
   hash.Add(body.id, body.granted, body.index);
 }
@@ -63,7 +65,8 @@ void Trace::Add(SimTime at, raft::NodeId node, std::string_view kind,
 
 void Trace::Print(SimTime at, raft::NodeId node, std::string_view kind, const std::string& text) {
   char prefix[64];
-  std::snprintf(prefix, sizeof(prefix), "%4lld.%06lld ", static_cast<long long>(at.count() / 1'000'000),
+  std::snprintf(prefix, sizeof(prefix), "%4lld.%06lld ",
+                static_cast<long long>(at.count() / 1'000'000),
                 static_cast<long long>(at.count() % 1'000'000));
   *out_ << prefix << (node == raft::kNoNode ? std::string("  ") : "n" + std::to_string(node)) << ' '
         << kind << (text.empty() ? "" : " ") << text << '\n';

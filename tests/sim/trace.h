@@ -18,7 +18,8 @@ class Trace {
   // `out` may be null: then no text is made.
   explicit Trace(std::ostream* out) : out_(out) {}
 
-  // `node` 0: the world. `text` makes the details and is called only when printing; `values` go into the hash.
+  // `node` 0: the world. `text` makes the details and is called only when printing; `values` go
+  // into the hash.
   template <typename Text>
   void Event(SimTime at, raft::NodeId node, std::string_view kind,
              std::initializer_list<std::uint64_t> values, Text text) {

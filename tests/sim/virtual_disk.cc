@@ -68,7 +68,9 @@ void VirtualDisk::Begin(SimTime now) {
   extra_left_ = extra_delay_;
 }
 
-SimTime VirtualDisk::End() { return cursor_; }
+SimTime VirtualDisk::End() {
+  return cursor_;
+}
 
 bool VirtualDisk::HasUnsyncedWrites() const {
   return std::any_of(written_names_.begin(), written_names_.end(), [](const auto& entry) {
@@ -105,13 +107,15 @@ Status VirtualDisk::WriteFile(Inode& file, std::uint64_t offset, std::string_vie
   for (std::uint64_t page = first; page <= last; ++page) {
     file.pages[page].push_back({sequence_, cursor_, PageOf(file.written, page)});
   }
-  if (file.written.size() > old_size) file.sizes.push_back({sequence_, cursor_, {}, file.written.size()});
+  if (file.written.size() > old_size)
+    file.sizes.push_back({sequence_, cursor_, {}, file.written.size()});
   return {};
 }
 
 void VirtualDisk::BeginSync(PendingSync sync) {
   AdvanceForChange();
-  SimTime cost = random_.Between(plan_.sync_min, plan_.sync_max) + std::exchange(extra_left_, SimTime{0});
+  SimTime cost =
+      random_.Between(plan_.sync_min, plan_.sync_max) + std::exchange(extra_left_, SimTime{0});
   if (random_.Chance(plan_.slow_chance)) cost += random_.Between(SimTime{0}, plan_.slow_max);
   sync.begin = last_sync_begin_ = cursor_;
   sync.end = last_sync_end_ = last_change_ = cursor_ = cursor_ + cost;
@@ -120,12 +124,18 @@ void VirtualDisk::BeginSync(PendingSync sync) {
 
 void VirtualDisk::SyncFile(const InodePtr& file) {
   file->last_sync = file->last_write;
-  BeginSync({.begin = {}, .end = {}, .file = file, .covers = sequence_, .directory = {}, .changes = 0});
+  BeginSync(
+      {.begin = {}, .end = {}, .file = file, .covers = sequence_, .directory = {}, .changes = 0});
 }
 
 Status VirtualDisk::SyncDirectory(const std::string& path) {
   const std::size_t changes = unsynced_names_[path].size();
-  BeginSync({.begin = {}, .end = {}, .file = nullptr, .covers = 0, .directory = path, .changes = changes});
+  BeginSync({.begin = {},
+             .end = {},
+             .file = nullptr,
+             .covers = 0,
+             .directory = path,
+             .changes = changes});
   return {};
 }
 
@@ -227,7 +237,8 @@ void VirtualDisk::KillProcess(SimTime now) {
       if (sync.file == inode) covered = sync.covers;
     }
     const auto forget = [covered](Versions& versions) {
-      for (Version& version : versions) version.forgotten = version.forgotten || version.sequence > covered;
+      for (Version& version : versions)
+        version.forgotten = version.forgotten || version.sequence > covered;
     };
     for (auto& [page, versions] : inode->pages) forget(versions);
     inode->last_sync = inode->last_write;
@@ -300,7 +311,9 @@ Result<std::unique_ptr<storage::File>> VirtualDisk::Open(const std::string& path
   return std::make_unique<VirtualFile>(*this, it->second, mode == OpenMode::kReadWrite);
 }
 
-Result<bool> VirtualDisk::Exists(const std::string& path) { return written_names_.contains(path); }
+Result<bool> VirtualDisk::Exists(const std::string& path) {
+  return written_names_.contains(path);
+}
 
 Result<std::vector<std::string>> VirtualDisk::List(const std::string& directory) {
   if (!written_names_.contains(directory)) {

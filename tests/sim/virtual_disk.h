@@ -19,19 +19,22 @@ struct DiskPlan {
   std::size_t page_bytes = 4096;  // what tears: 512 or 4096
   SimTime sync_min{100};
   SimTime sync_max{1'000};
-  double slow_chance = 0;         // of a sync that takes up to slow_max
+  double slow_chance = 0;  // of a sync that takes up to slow_max
   SimTime slow_max{300'000};
-  // Pages written and not synced when the process dies stay readable but are skipped by later syncs, unless written again:
-  // what a failed write-back leaves behind (D4, "opening trusts nothing in the page cache").
+  // Pages written and not synced when the process dies stay readable but are skipped by later
+  // syncs, unless written again: what a failed write-back leaves behind (D4, "opening trusts
+  // nothing in the page cache").
   bool forgets_unsynced = false;
 };
 
-// Files and directory entries in two images, written and durable. Reads see the written one. A sync takes virtual time
-// and counts only at its end; syncs of one disk end in the order in which they began. The file systems that matter
-// journal their metadata in order, so a power cut keeps a prefix of the unsynced changes of each directory; pages of
-// unsynced data survive in any combination.
+// Files and directory entries in two images, written and durable. Reads see the written one. A sync
+// takes virtual time and counts only at its end; syncs of one disk end in the order in which they
+// began. The file systems that matter journal their metadata in order, so a power cut keeps a
+// prefix of the unsynced changes of each directory; pages of unsynced data survive in any
+// combination.
 //
-// Every call belongs to some work: Begin(now), calls, End(). Time passes inside the work, not for the rest of the world.
+// Every call belongs to some work: Begin(now), calls, End(). Time passes inside the work, not for
+// the rest of the world.
 class VirtualDisk : public storage::FileSystem {
  public:
   VirtualDisk(const DiskPlan& plan, Random random) : plan_(plan), random_(random) {}
@@ -39,7 +42,8 @@ class VirtualDisk : public storage::FileSystem {
   void Begin(SimTime now);
   SimTime End();  // when the work is done
 
-  // The process died; the machine goes on, and so do syncs under way. Locks are released by their owners.
+  // The process died; the machine goes on, and so do syncs under way. Locks are released by their
+  // owners.
   void KillProcess(SimTime now);
   // The machine died: keeps what was synced, and a random part of the rest.
   void CutPower(SimTime now);
@@ -68,7 +72,8 @@ class VirtualDisk : public storage::FileSystem {
  private:
   friend class VirtualFile;
 
-  // A page, or the size, as one write left it. Work runs ahead of the world's clock: a crash before `at` undoes it.
+  // A page, or the size, as one write left it. Work runs ahead of the world's clock: a crash before
+  // `at` undoes it.
   struct Version {
     std::uint64_t sequence = 0;
     SimTime at{0};
@@ -76,7 +81,8 @@ class VirtualDisk : public storage::FileSystem {
     std::uint64_t size = 0;  // of the file
     bool forgotten = false;  // later syncs do not cover it
   };
-  using Versions = std::vector<Version>;  // oldest first; older than the last durable one are dropped
+  using Versions =
+      std::vector<Version>;  // oldest first; older than the last durable one are dropped
   struct Inode {
     std::string written;
     std::string durable;
@@ -94,10 +100,10 @@ class VirtualDisk : public storage::FileSystem {
   struct PendingSync {
     SimTime begin;
     SimTime end;
-    InodePtr file;              // null: a directory sync
-    std::uint64_t covers = 0;   // writes up to this sequence
+    InodePtr file;             // null: a directory sync
+    std::uint64_t covers = 0;  // writes up to this sequence
     std::string directory;
-    std::size_t changes = 0;    // of the directory, oldest first
+    std::size_t changes = 0;  // of the directory, oldest first
   };
 
   void Settle(SimTime now);
@@ -111,7 +117,8 @@ class VirtualDisk : public storage::FileSystem {
   void SyncFile(const InodePtr& file);
   void AdvanceForChange();
   void BeginSync(PendingSync sync);
-  void ChangeNames(const std::string& directory, std::vector<std::pair<std::string, InodePtr>> names);
+  void ChangeNames(const std::string& directory,
+                   std::vector<std::pair<std::string, InodePtr>> names);
   void TearFile(Inode& file);
   void DropOrphans();
   storage::Status WriteFile(Inode& file, std::uint64_t offset, std::string_view data);
@@ -121,8 +128,9 @@ class VirtualDisk : public storage::FileSystem {
   const DiskPlan plan_;
   Random random_;
   SimTime cursor_{0};  // of the work in progress
-  // Of the last change. Work of several lanes runs ahead of the clock by different amounts; changes queue behind each
-  // other all the same, so that what came first in the program came first in time.
+  // Of the last change. Work of several lanes runs ahead of the clock by different amounts; changes
+  // queue behind each other all the same, so that what came first in the program came first in
+  // time.
   SimTime last_change_{0};
   SimTime last_sync_begin_{0};
   SimTime last_sync_end_{0};

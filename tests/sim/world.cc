@@ -24,13 +24,16 @@ World::World(const Plan& plan, std::ostream* trace)
       workload_{plan.clients, 1, {}} {
   nodes_.emplace_back();
   for (int id = 1; id <= plan_.nodes; ++id) {
-    nodes_.push_back(std::make_unique<Node>(environment_, static_cast<raft::NodeId>(id), random_.Fork()));
+    nodes_.push_back(
+        std::make_unique<Node>(environment_, static_cast<raft::NodeId>(id), random_.Fork()));
   }
   for (int id = 1; id <= plan_.clients.count; ++id) {
-    clients_.push_back(std::make_unique<Client>(environment_, nodes_, workload_, id, random_.Fork()));
+    clients_.push_back(
+        std::make_unique<Client>(environment_, nodes_, workload_, id, random_.Fork()));
   }
   faults_ = std::make_unique<Faults>(environment_, nodes_, random_.Fork());
-  network_.OnDelivery([this](raft::Message message) { nodes_[message.to]->Deliver(std::move(message)); });
+  network_.OnDelivery(
+      [this](raft::Message message) { nodes_[message.to]->Deliver(std::move(message)); });
   environment_.on_leader = [this](raft::NodeId leader) { faults_->OnLeader(leader); };
 }
 
@@ -86,17 +89,18 @@ bool World::Converged() const {
     if (first == nullptr) first = &node;
     const raft::Raft& core = node.core();
     leads = leads || core.role() == raft::Role::kLeader;
-    const bool same = core.term() == first->core().term() && core.leader() == first->core().leader() &&
-                      core.applied() == first->core().log().last() &&
-                      core.applied() == core.log().last() &&
-                      node.state_machine().hash() == first->state_machine().hash();
+    const bool same =
+        core.term() == first->core().term() && core.leader() == first->core().leader() &&
+        core.applied() == first->core().log().last() && core.applied() == core.log().last() &&
+        node.state_machine().hash() == first->state_machine().hash();
     if (!same) return false;
   }
   return leads;
 }
 
 std::string World::WhyNotConverged() const {
-  std::string text = "after " + std::to_string(plan_.convergence_limit.count() / 1000) + " ms without faults:";
+  std::string text =
+      "after " + std::to_string(plan_.convergence_limit.count() / 1000) + " ms without faults:";
   for (std::size_t id = 1; id < nodes_.size(); ++id) {
     const Node& node = *nodes_[id];
     text += " [node " + std::to_string(id);
@@ -107,9 +111,9 @@ std::string World::WhyNotConverged() const {
     const raft::Raft& core = node.core();
     text += std::string(node.wiped() ? " wiped " : " ") + raft::ToString(core.role()) + " term " +
             std::to_string(core.term()) + " leader " + std::to_string(core.leader()) + " last " +
-            std::to_string(core.log().last()) + " durable " + std::to_string(core.durable()) + " commit " +
-            std::to_string(core.commit()) + " applied " + std::to_string(core.applied()) +
-            (node.leaving() ? " leaving]" : "]");
+            std::to_string(core.log().last()) + " durable " + std::to_string(core.durable()) +
+            " commit " + std::to_string(core.commit()) + " applied " +
+            std::to_string(core.applied()) + (node.leaving() ? " leaving]" : "]");
   }
   return text;
 }
@@ -136,12 +140,14 @@ void World::Probe() {
       client.RunOnce(kind, id, plan_.convergence_limit);
       RunUntil([&client] { return client.idle(); }, plan_.convergence_limit);
       if (client.last().result != Result::kDone) {
-        Violate("healed-cluster-serves", std::string("a ") + (IsWrite(kind) ? "write" : "strong read") +
-                                             " through node " + std::to_string(id) + " does not succeed");
+        Violate("healed-cluster-serves",
+                std::string("a ") + (IsWrite(kind) ? "write" : "strong read") + " through node " +
+                    std::to_string(id) + " does not succeed");
       }
     }
   }
-  if (!RunUntil([this] { return Converged(); }, plan_.convergence_limit)) Violate("converges", WhyNotConverged());
+  if (!RunUntil([this] { return Converged(); }, plan_.convergence_limit))
+    Violate("converges", WhyNotConverged());
 }
 
 // Heartbeats carry anchors, so that in a healthy cluster every node knows that it is fresh.
@@ -155,8 +161,8 @@ void World::CheckAges() {
     });
   };
   if (!RunUntil(fresh, plan_.convergence_limit)) {
-    Violate("healed-cluster-is-fresh", "a node cannot bound the age of its state to " +
-                                           std::to_string(limit.count()) + " us");
+    Violate("healed-cluster-is-fresh",
+            "a node cannot bound the age of its state to " + std::to_string(limit.count()) + " us");
   }
 }
 

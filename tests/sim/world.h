@@ -27,7 +27,7 @@ struct Outcome {
   std::size_t writes = 0;      // acknowledged
   std::size_t strong_reads = 0;
   raft::Index committed = 0;
-  raft::Term terms = 0;        // the highest term reached
+  raft::Term terms = 0;  // the highest term reached
 };
 
 class World {
