@@ -147,7 +147,7 @@ void Codec::AppendRequest(std::string& out, std::uint64_t request, const Call& c
     case wire::FrameType::kScan: {
       wire::ScanRequest scan;
       FillScan(scan, call, deadline_ms);
-      wire::AppendFrame(out, call.type, 0, request, scan, {});
+      wire::AppendFrame(out, call.type, 0, request, scan, std::string_view());
       return;
     }
     default:

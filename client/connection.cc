@@ -98,7 +98,7 @@ void Connection::OnConnected(const error_code& error) {
   hello.set_protocol(wire::kProtocolVersion);
   hello.set_cluster_id(settings_.cluster_id);
   hello.set_client(settings_.client_name.substr(0, kMaxClientNameBytes));
-  wire::AppendFrame(out_, wire::FrameType::kHello, 0, kHelloRequest, hello, {});
+  wire::AppendFrame(out_, wire::FrameType::kHello, 0, kHelloRequest, hello, std::string_view());
   stream_queued_ = out_.size();
   Read();
   Flush();

@@ -24,6 +24,8 @@ struct Breakage {
 
 class ConnectionOwner {
  public:
+  virtual ~ConnectionOwner() = default;
+
   // The node has introduced itself. A breakage refuses it.
   virtual std::optional<Breakage> OnHello(Connection& connection,
                                           const wire::HelloReply& hello) = 0;
@@ -33,9 +35,6 @@ class ConnectionOwner {
   virtual bool OnReply(Connection& connection, Call& call, const wire::Frame& frame) = 0;
   // It broke, or never became ready. Its pending calls are still there to be taken.
   virtual void OnBroken(Connection& connection, const Breakage& breakage) = 0;
-
- protected:
-  ~ConnectionOwner() = default;
 };
 
 // Lives once: a broken connection is replaced by another object. Runs on its loop alone.

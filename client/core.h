@@ -24,7 +24,7 @@ namespace quorate::internal {
 class Core final : public std::enable_shared_from_this<Core>, public ConnectionOwner {
  public:
   Core(boost::asio::io_context& loop, Options options);
-  ~Core();
+  ~Core() override;
 
   boost::asio::io_context& loop() { return loop_; }
   std::chrono::milliseconds default_timeout() const { return options_.timeout; }

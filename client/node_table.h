@@ -51,7 +51,8 @@ class NodeTable {
 
   void DialFailed(Node& node, Breakage breakage, TimePoint now);
 
-  // No node is connected, and all have refused: waiting for them is hopeless. Silent ones may yet wake up.
+  // No node is connected, and all have refused: waiting for them is hopeless. Silent ones may yet
+  // wake up.
   bool AllRefuse() const;
   bool AnyReady() const;
   // "127.0.0.1:7001 unreachable (Connection refused), node 2 knows no leader"

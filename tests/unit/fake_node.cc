@@ -136,7 +136,8 @@ void FakeSession::AnswerHello(const wire::Frame& frame) {
   for (const wire::Hint& member : settings.members) *hello.add_members() = member;
   if (settings.hello_error.code() != wire::OK) *hello.mutable_error() = settings.hello_error;
   std::string out;
-  wire::AppendFrame(out, wire::FrameType::kHello, wire::kFlagReply, frame.request_id, hello, {});
+  wire::AppendFrame(out, wire::FrameType::kHello, wire::kFlagReply, frame.request_id, hello,
+                    std::string_view());
   Raw(std::move(out));
 }
 

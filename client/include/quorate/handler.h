@@ -19,7 +19,9 @@ class Handler {
 
   template <typename F>
   requires(!std::is_same_v<std::decay_t<F>, Handler> && std::is_invocable_v<F&, Result<T>>)
-      Handler(F&& f) {  // NOLINT(google-explicit-constructor): as std::function
+      // NOLINTNEXTLINE(google-explicit-constructor,bugprone-forwarding-reference-overload):
+      // constrained above
+      Handler(F&& f) {
     using Function = std::decay_t<F>;
     if constexpr (kFits<Function>) {
       new (storage_) Function(std::forward<F>(f));
@@ -55,7 +57,7 @@ class Handler {
     void (*destroy)(std::byte*) noexcept;
   };
 
-  template <typename F>
+  template <typename F>  // NOLINTNEXTLINE(misc-redundant-expression): not for every F
   static constexpr bool kFits =
       sizeof(F) <= kInlineBytes &&
       alignof(F) <= alignof(std::max_align_t) && std::is_nothrow_move_constructible_v<F>;
