@@ -23,7 +23,7 @@ struct Link {
   raft::NodeId from = raft::kNoNode;
   raft::NodeId to = raft::kNoNode;
   Lane lane = Lane::kControl;
-  auto operator<=>(const Link&) const = default;
+  auto operator<=>(const Link&) const = default;  // NOLINT(modernize-use-nullptr): a false alarm
 };
 
 struct InFlight {

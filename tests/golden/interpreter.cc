@@ -528,16 +528,17 @@ void Interpreter::Queued(const Words&) {
   for (const auto& [sequence, line] : lines) Line(line);
 }
 
-// assert N FACT=VALUE...: facts as in status, `log=` (terms of the whole log, on disk), `held=`.
+// assert N FACT=VALUE...: facts as in status, with `role=` and `term=`.
 void Interpreter::Assert(const Words& words) {
   const NodeId id = Number(Word(words, 0));
   auto facts = Facts(cluster_.Core(id));
   for (std::size_t i = 1; i < words.size(); ++i) {
     const auto [name, value] = SplitAt(words[i], "=");
     if (!facts.contains(name)) throw std::invalid_argument("no such fact: " + name);
-    if (facts[name] != value) {
-      throw FailedAssertion{words[0] + ": " + name + " is " + facts[name] + ", not " + value};
-    }
+    if (facts[name] == value) continue;
+    std::ostringstream what;
+    what << words[0] << ": " << name << " is " << facts[name] << ", not " << value;
+    throw FailedAssertion{what.str()};
   }
 }
 

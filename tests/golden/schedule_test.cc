@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -19,8 +20,8 @@ using raft::Index;
 using raft::NodeId;
 using raft::Role;
 using raft::Time;
-using std::chrono_literals::operator""ms;
-using std::chrono_literals::operator""s;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
 
 void MakeCluster(Cluster& cluster, NodeId size) {
   std::vector<raft::Member> members;
@@ -54,34 +55,36 @@ TEST(PartitionMatrix, ALeaderEmergesAndStays) {
   for (unsigned cuts = 0; cuts < 64; ++cuts) {
     for (NodeId first = 1; first <= 3; ++first) {
       Cluster cluster;
-      cluster.latency = 1ms;
-      cluster.sync_time = 1ms;
+      cluster.latency = milliseconds(1);
+      cluster.sync_time = milliseconds(1);
       MakeCluster(cluster, 3);
-      cluster.now += 1s;
+      cluster.now += seconds(1);
       cluster.Tick(first);
-      cluster.Run(300ms);
+      cluster.Run(milliseconds(300));
       unsigned bit = 0;
       for (NodeId from = 1; from <= 3; ++from) {
         for (NodeId to = 1; to <= 3; ++to) {
           if (from != to && (cuts >> bit++ & 1) != 0) cluster.cut.insert({from, to});
         }
       }
-      cluster.Run(10s);
+      cluster.Run(seconds(10));
       cluster.leaders_elected = 0;
-      cluster.Run(20s);
+      cluster.Run(seconds(20));
       EXPECT_LE(cluster.leaders_elected, 1U) << "cuts " << cuts << " leader " << first;
       const auto joined = [&](NodeId a, NodeId b) {
         return !cluster.cut.contains({a, b}) && !cluster.cut.contains({b, a});
       };
       if (joined(1, 2) || joined(1, 3) || joined(2, 3)) {
-        EXPECT_TRUE(LeaderThatCommits(cluster, 500ms)) << "cuts " << cuts << " leader " << first;
+        EXPECT_TRUE(LeaderThatCommits(cluster, milliseconds(500)))
+            << "cuts " << cuts << " leader " << first;
       }
       cluster.cut.clear();
-      cluster.Run(3s);
+      cluster.Run(seconds(3));
       cluster.leaders_elected = 0;
-      cluster.Run(5s);
+      cluster.Run(seconds(5));
       EXPECT_EQ(cluster.leaders_elected, 0U) << "cuts " << cuts << " leader " << first;
-      EXPECT_TRUE(LeaderThatCommits(cluster, 500ms)) << "cuts " << cuts << " leader " << first;
+      EXPECT_TRUE(LeaderThatCommits(cluster, milliseconds(500)))
+          << "cuts " << cuts << " leader " << first;
     }
   }
 }
@@ -133,13 +136,13 @@ class RandomSchedule {
   // Everything is healed: the cluster must agree and serve again.
   void Converge() {
     cluster_.cut.clear();
-    cluster_.latency = 1ms;
-    cluster_.sync_time = 1ms;
+    cluster_.latency = milliseconds(1);
+    cluster_.sync_time = milliseconds(1);
     for (NodeId id = 1; id <= size_; ++id) {
       if (!Up(id)) Restart(id);
     }
-    cluster_.Run(6s);
-    ASSERT_TRUE(LeaderThatCommits(cluster_, 500ms));
+    cluster_.Run(seconds(6));
+    ASSERT_TRUE(LeaderThatCommits(cluster_, milliseconds(500)));
     for (NodeId id = 1; id <= size_; ++id) {
       EXPECT_EQ(cluster_.Core(id).commit(), cluster_.Core(1).log().last()) << "node " << id;
     }
