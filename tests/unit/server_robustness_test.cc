@@ -362,6 +362,57 @@ TEST_F(ServerRobustness, HttpAnswersAndRefuses) {
   ExpectServes();
 }
 
+// More than memory holds: answers come by way of the reading thread.
+TEST_F(ServerRobustness, ReadsFromDisk) {
+  Start([](ServerOptions& options) {
+    options.database.memtable_bytes = 64 << 10;
+    options.database.cache_bytes = 0;
+  });
+  RawClient client(port());
+  client.Hello();
+  const std::string padding(2000, 'p');
+  constexpr int kKeys = 400;
+  for (int i = 0; i < kKeys; ++i) {
+    ASSERT_FALSE(client.Put("disk" + std::to_string(i), std::to_string(i) + padding).has_error());
+  }
+  for (int i = 0; i < kKeys; ++i) {
+    for (const bool strong : {true, false}) {
+      std::string value;
+      const auto reply = client.Get("disk" + std::to_string(i), &value, strong);
+      ASSERT_TRUE(reply.found()) << i;
+      EXPECT_EQ(value, std::to_string(i) + padding);
+    }
+  }
+}
+
+TEST_F(ServerRobustness, TooMuchInFlightIsRefusedAndTheRestAnswered) {
+  Start([](ServerOptions& options) { options.service.max_in_flight_requests = 4; });
+  RawClient client(port());
+  client.Hello();
+  wire::Command command;
+  command.mutable_put()->set_key("k");
+  std::string burst;
+  constexpr int kRequests = 64;
+  for (int i = 0; i < kRequests; ++i) {
+    wire::AppendFrame(burst, wire::FrameType::kWrite, 0, 1 + i, wire::RequestHeader(),
+                      command.SerializeAsString());
+  }
+  ASSERT_TRUE(client.SendBytes(burst));
+  int done = 0;
+  int overloaded = 0;
+  for (int i = 0; i < kRequests; ++i) {
+    const auto answer = client.Receive();
+    ASSERT_TRUE(answer) << i;
+    const auto error = answer->Header<wire::ReplyHeader>().error().code();
+    if (error == wire::OK) ++done;
+    if (error == wire::OVERLOADED) ++overloaded;
+  }
+  EXPECT_GE(done, 4);
+  EXPECT_GT(overloaded, 0);
+  EXPECT_EQ(done + overloaded, kRequests);
+  EXPECT_FALSE(client.Put("k", "v").has_error());
+}
+
 TEST_F(ServerRobustness, StartingTwiceSaysWhy) {
   Start();
   TestServer same_port(nodes_[0]);
