@@ -100,6 +100,7 @@ std::string Configuration::Encode() const {
   PutIds(out, voters.incoming);
   PutIds(out, voters.outgoing);
   PutIds(out, learners);
+  Put(out, static_cast<std::uint8_t>(established));
   return out;
 }
 
@@ -119,7 +120,9 @@ std::optional<Configuration> Configuration::Decode(std::string_view data) {
   configuration.voters.incoming = in.TakeIds();
   configuration.voters.outgoing = in.TakeIds();
   configuration.learners = in.TakeIds();
-  if (!in.done()) return std::nullopt;
+  const auto established = in.Take<std::uint8_t>();
+  if (!in.done() || established > 1) return std::nullopt;
+  configuration.established = established == 1;
   return configuration;
 }
 

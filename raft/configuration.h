@@ -29,10 +29,13 @@ struct Configuration {
   std::vector<Member> members;        // everyone named below, ordered by id
   VoterSet voters;                    // incoming and outgoing majorities
   std::vector<NodeId> learners;
+  // Every member holds every uuid durably. Before that, a member whose log is still empty could
+  // elect itself together with a wiped one, so the cluster does not call itself ready (D4).
+  bool established = false;
 
   const Member* Find(NodeId id) const;
   bool IsVoter(NodeId id) const { return voters.Contains(id); }
-  // True once every member's uuid is on record: from then on a wiped member cannot vote unnoticed.
+  // True once every member's uuid is on record.
   bool AllMembersMet() const;
 
   // Little-endian, versioned; the form in a kConfiguration entry and in the log's segment headers.

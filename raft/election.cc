@@ -98,6 +98,7 @@ void Raft::BecomeLeader(Time now) {
   if (configuration().incarnation == 0) {
     Configuration founding = configuration();
     founding.incarnation = random_() | 1;
+    founding.established = founding.members.size() == 1;
     for (Member& member : founding.members) {
       if (member.id == self_.id) member.uuid = self_.uuid;
     }

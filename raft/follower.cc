@@ -26,8 +26,9 @@ void Raft::Handle(Time now, NodeId from, Append& append) {
   Adopt(append.anchor);
   if (!Holds(log_, commit_, append.previous)) {
     const Index before = append.previous.index - 1;
-    // A refusal promises nothing, so it need not wait for the disk: the leader goes back at once, and
-    // a slow disk does not hold up finding where the logs agree. Only its round would be a promise.
+    // A refusal promises nothing, so it need not wait for the disk: the leader goes back at once,
+    // and a slow disk does not hold up finding where the logs agree. Only its round would be a
+    // promise.
     Send(from, AppendReply{.accepted = false,
                            .verified = 0,
                            .durable = 0,

@@ -122,6 +122,7 @@ std::string ToString(const Configuration& configuration) {
   for (const Member& member : configuration.members) {
     if (!member.uuid.empty()) out << " " << member.id;
   }
+  if (configuration.established) out << " established";
   return out.str();
 }
 

@@ -171,6 +171,19 @@ void Raft::AdvanceCommit() {
   if (held > commit_ && log_.TermAt(held) == term()) CommitTo(held);
 }
 
+// The members that hold every uuid cannot be fooled by a wiped one, whoever of them is still alive.
+void Raft::MaybeEstablish() {
+  const Index recorded = configurations_.back().first;
+  if (configuration().established || !configuration().AllMembersMet()) return;
+  const auto& peers = AsLeader()->peers;
+  if (std::any_of(peers.begin(), peers.end(),
+                  [&](const auto& peer) { return peer.second.match < recorded; }))
+    return;
+  Configuration next = configuration();
+  next.established = true;
+  AppendToLog({term(), log_.last() + 1, EntryKind::kConfiguration, Bytes::Copy(next.Encode())});
+}
+
 // Puts a member's uuid on record when the leader first hears from it, and its own if no earlier
 // leader did. One configuration entry at a time, and none before this term's first entry has
 // committed (Ongaro 2015).
@@ -180,7 +193,8 @@ void Raft::RecordMember(NodeId from, const Uuid& uuid) {
     const Member* member = configuration().Find(id);
     return member != nullptr && member->uuid.empty();
   };
-  if ((!unmet(from) && !unmet(self_.id)) || configurations_.back().first > commit_) return;
+  if (configurations_.back().first > commit_) return;
+  if (!unmet(from) && !unmet(self_.id)) return MaybeEstablish();
   Configuration next = configuration();
   for (Member& member : next.members) {
     if (!member.uuid.empty()) continue;

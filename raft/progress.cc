@@ -10,8 +10,8 @@ void Progress::Sent(Index last, std::size_t bytes) {
 }
 
 void Progress::Acknowledged(Index verified) {
-  // The answer to an earlier, larger append may come after going back to a smaller one: what it holds
-  // is not sent again, or a lost answer to that would leave a window that nothing frees.
+  // The answer to an earlier, larger append may come after going back to a smaller one: what it
+  // holds is not sent again, or a lost answer to that would leave a window that nothing frees.
   next = std::max(next, verified + 1);
   while (!inflight.empty() && inflight.front().last <= verified) {
     inflight_bytes -= inflight.front().bytes;

@@ -260,6 +260,7 @@ class Raft {
   void Refused(Progress& peer, const AppendReply& reply);
   void AdvanceCommit();
   void RecordMember(NodeId from, const Uuid& uuid);
+  void MaybeEstablish();
   Progress* Heard(Time now, NodeId from, std::uint64_t round, const ClockReading& clock);
   void Handle(Time now, NodeId from, const AppendReply& reply);
   void Handle(Time now, NodeId from, const HeartbeatReply& reply);

@@ -64,10 +64,15 @@ std::optional<raft::MessageBody> TakeAppend(const peer::Append& from, std::strin
                       .anchor = std::nullopt,
                       .entries = std::move(*entries)};
   if (from.has_anchor()) append.anchor = Take(from.anchor());
-  // The core may rely on it that entries follow each other.
-  raft::Index expected = append.previous.index;
+  // The core may rely on it that entries follow each other and configurations decode.
+  raft::Position last = append.previous;
   for (const raft::Entry& entry : append.entries) {
-    if (entry.index != ++expected) return std::nullopt;
+    if (entry.index != last.index + 1 || entry.term < last.term) return std::nullopt;
+    if (entry.kind == raft::EntryKind::kConfiguration &&
+        !raft::Configuration::Decode(entry.data.view())) {
+      return std::nullopt;
+    }
+    last = {entry.index, entry.term};
   }
   return append;
 }

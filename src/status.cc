@@ -26,6 +26,9 @@ std::string NotReady(const Replica& replica, raft::Time now) {
     }
     return "members that no leader has met yet:" + missing;
   }
+  if (!core.configuration().established) {
+    return "not every member has yet written down who the others are";
+  }
   if (core.role() == raft::Role::kLeader) {
     return core.last_confirmed() ? "" : "this node leads and no majority has confirmed it yet";
   }

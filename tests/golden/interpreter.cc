@@ -174,6 +174,7 @@ void Interpreter::MakeCluster(const Words& words) {
   raft::Configuration base = raft::Configuration::Bootstrap(std::move(members));
   if (words.size() < 2 || words[1] != "fresh") {
     base.incarnation = 1;
+    base.established = true;
     for (raft::Member& member : base.members) member.uuid = UuidOf(member.id, 1);
   }
   for (const raft::Member& member : base.members) cluster_.Add(member.id, base, {});
