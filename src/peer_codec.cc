@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "raft/configuration.h"
 #include "storage/entry_codec.h"
 
 namespace quorate::server {

@@ -121,7 +121,7 @@ void PeerInbound::Answer(peer::Refusal refusal, const std::string& message) {
   reply.set_uuid_high(self.uuid.high);
   reply.set_uuid_low(self.uuid.low);
   wire::AppendFrame(connection_->Output(), wire::FrameType::kPeerHello, wire::kFlagReply, 0, reply,
-                    {});
+                    std::string_view());
 }
 
 void PeerInbound::OnRaft(const wire::Frame& frame) {

@@ -104,7 +104,8 @@ void PeerLane::Greet() {
   hello.set_boot_id(context_.self.boot_id);
   hello.set_client_address(context_.self.client_address);
   hello.set_feature_version(kFeatureVersion);
-  wire::AppendFrame(connection_->Output(), wire::FrameType::kPeerHello, 0, 0, hello, {});
+  wire::AppendFrame(connection_->Output(), wire::FrameType::kPeerHello, 0, 0, hello,
+                    std::string_view());
 }
 
 void PeerLane::OnFrame(const wire::Frame& frame) {

@@ -94,7 +94,8 @@ void Service::RefuseConnection(boost::asio::ip::tcp::socket socket) {
   reply.mutable_error()->set_want(limits_.max_connections);
   auto connection =
       std::make_shared<Connection>(in_.loop, std::move(socket), wire::kMaxClientFrameBytes);
-  wire::AppendFrame(connection->Output(), wire::FrameType::kHello, wire::kFlagReply, 0, reply, {});
+  wire::AppendFrame(connection->Output(), wire::FrameType::kHello, wire::kFlagReply, 0, reply,
+                    std::string_view());
   connection->CloseAfterFlush();
 }
 
@@ -136,7 +137,7 @@ void Service::Hello(ClientSession& session, const wire::Frame& frame) {
     }
   }
   wire::AppendFrame(session.connection->Output(), wire::FrameType::kHello, wire::kFlagReply,
-                    frame.request_id, reply, {});
+                    frame.request_id, reply, std::string_view());
   if (refused) return RemoveSession(session.ticket);
   session.greeted = true;
   session.client = request.client();
@@ -186,7 +187,7 @@ void Service::BadFrame(ClientSession& session, wire::FrameStatus status, std::si
                                                 {"left_out", left_out}});
   }
   wire::AppendFrame(session.connection->Output(), wire::FrameType::kHello, wire::kFlagReply, 0,
-                    reply, {});
+                    reply, std::string_view());
   RemoveSession(session.ticket);
 }
 
@@ -200,7 +201,8 @@ void Service::RemoveSession(std::uint64_t ticket) {
 // ---- Requests ----
 
 void Service::Dispatch(ClientSession& session, const wire::Frame& frame, raft::Time now) {
-  Request request{.session = session.ticket,
+  const std::uint64_t ticket = session.ticket;  // the session may be gone afterwards
+  Request request{.session = ticket,
                   .id = frame.request_id,
                   .type = frame.type,
                   .operation = OperationOf(frame.type),
@@ -227,8 +229,7 @@ void Service::Dispatch(ClientSession& session, const wire::Frame& frame, raft::T
              fmt::format("frame type {} is not one this node knows",
                          static_cast<unsigned>(frame.type)));
   }
-  const auto* still_there = sessions_.Find(request.session);
-  if (still_there == nullptr) return;
+  if (sessions_.Find(ticket) == nullptr) return;
   if (session.connection->queued_bytes() <= limits_.pause_output_bytes) return;
   session.connection->FlushNow();
   if (session.connection->queued_bytes() > limits_.pause_output_bytes) {
