@@ -232,6 +232,8 @@ int Dispatch(const Arguments& arguments) {
 }  // namespace quorate::sim
 
 int main(int argc, char** argv) {
+  // A failure is of use as soon as it is found, also in a file or a pipe.
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   quorate::sim::Arguments arguments;
   CLI::App app(
       "Runs the real consensus core, log and replica driver on a virtual clock, network and disk.");
