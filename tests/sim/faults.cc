@@ -99,14 +99,20 @@ void Faults::OnLeader(raft::NodeId leader) {
   }
 }
 
+// Whether every other disk holds a committed configuration that names this node's directory.
 bool Faults::OnRecordEverywhere(const Node& node) const {
+  raft::Index index = 1;
+  for (; index <= env_.invariants.committed(); ++index) {
+    const raft::Entry& entry = env_.invariants.EntryAt(index);
+    if (entry.kind != raft::EntryKind::kConfiguration) continue;
+    const auto configuration = raft::Configuration::Decode(entry.data.view());
+    const raft::Member* member = configuration->Find(node.id());
+    if (member != nullptr && member->uuid == node.uuid()) break;
+  }
+  if (index > env_.invariants.committed()) return false;
+  const raft::Term term = env_.invariants.EntryAt(index).term;
   return std::all_of(nodes_.begin() + 1, nodes_.end(), [&](const auto& other) {
-    if (!other->up() || other->wiped()) return false;
-    if (other->id() == node.id()) return true;
-    // Applied: so it is committed, and durable there.
-    const raft::Raft& core = other->core();
-    const raft::Member* member = core.configuration().Find(node.id());
-    return member != nullptr && member->uuid == node.uuid() && core.applied() == core.log().last();
+    return other->id() == node.id() || env_.invariants.record(other->id()).TermAt(index) == term;
   });
 }
 

@@ -78,7 +78,7 @@ FaultPlan ChooseFaults(Random& random) {
     weight = random.Chance(0.6) ? static_cast<std::uint32_t>(random.Between(1, 10)) : 0;
   }
   Weight(faults, Fault::kLeaderAndVictim) = random.Chance(0.2) ? 5 : 0;
-  Weight(faults, Fault::kWipe) = random.Chance(0.15) ? 2 : 0;
+  Weight(faults, Fault::kWipe) = random.Chance(0.25) ? 4 : 0;
   Weight(faults, Fault::kHeal) = static_cast<std::uint32_t>(random.Between(5, 20));
   return faults;
 }
