@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -35,7 +36,8 @@ class Histogram {
   // The least value that `fraction` (0..1) of all values do not exceed, rounded up within its
   // bucket; 0 if empty.
   std::uint64_t Quantile(double fraction) const {
-    const auto rank = static_cast<std::uint64_t>(fraction * static_cast<double>(count_) + 0.5);
+    const auto rank =
+        static_cast<std::uint64_t>(std::llround(fraction * static_cast<double>(count_)));
     std::uint64_t seen = 0;
     for (std::size_t i = 0; i < kBuckets; ++i) {
       seen += counts_[i];
@@ -52,7 +54,7 @@ class Histogram {
   // Values below kSub have a bucket each; above, each power of two is split into kSub buckets.
   static std::size_t BucketOf(std::uint64_t value) {
     if (value < kSub) return static_cast<std::size_t>(value);
-    const int shift = std::bit_width(value) - kSubBits - 1;
+    const auto shift = static_cast<int>(std::bit_width(value)) - kSubBits - 1;
     return static_cast<std::size_t>(shift) * kSub + static_cast<std::size_t>(value >> shift);
   }
 

@@ -17,10 +17,9 @@ class Handler {
  public:
   Handler() = default;
 
+  // NOLINTBEGIN(google-explicit-constructor,bugprone-forwarding-reference-overload): constrained
   template <typename F>
   requires(!std::is_same_v<std::decay_t<F>, Handler> && std::is_invocable_v<F&, Result<T>>)
-      // NOLINTNEXTLINE(google-explicit-constructor,bugprone-forwarding-reference-overload):
-      // constrained above
       Handler(F&& f) {
     using Function = std::decay_t<F>;
     if constexpr (kFits<Function>) {
@@ -31,6 +30,7 @@ class Handler {
       table_ = &kHeapTable<Function>;
     }
   }
+  // NOLINTEND(google-explicit-constructor,bugprone-forwarding-reference-overload)
 
   Handler(Handler&& other) noexcept { Take(other); }
   Handler& operator=(Handler&& other) noexcept {
@@ -57,10 +57,12 @@ class Handler {
     void (*destroy)(std::byte*) noexcept;
   };
 
-  template <typename F>  // NOLINTNEXTLINE(misc-redundant-expression): not for every F
+  // NOLINTBEGIN(misc-redundant-expression): not for every F
+  template <typename F>
   static constexpr bool kFits =
       sizeof(F) <= kInlineBytes &&
       alignof(F) <= alignof(std::max_align_t) && std::is_nothrow_move_constructible_v<F>;
+  // NOLINTEND(misc-redundant-expression)
 
   template <typename F>
   static constexpr Table kInlineTable = {
