@@ -30,6 +30,9 @@ constexpr std::array kControls = {
     ControlCase{"forgotten-flush",
                 "eventual reads after a restart are served unchecked (tests that check)",
                 Control::kNone, WorldControl::kForgottenFlush, Profile::kGeneral, 100},
+    ControlCase{"wiped-voter",
+                "a replaced directory claims the uuid of the old one (tests that identity matters)",
+                Control::kNone, WorldControl::kWipedVoter, Profile::kGeneral, 300},
 };
 
 }  // namespace
@@ -48,6 +51,11 @@ Plan MakePlan(std::uint64_t seed, const ControlCase& control) {
   Plan plan = MakePlan(seed, control.profile);
   plan.raft.control = control.control;
   plan.world_control = control.world_control;
+  if (control.world_control == WorldControl::kWipedVoter) {
+    plan.nodes = 3;
+    plan.faults.weights[static_cast<std::size_t>(Fault::kWipe)] = 10;
+    plan.faults.weights[static_cast<std::size_t>(Fault::kIsolate)] = 10;
+  }
   return plan;
 }
 

@@ -58,11 +58,12 @@ std::unique_ptr<storage::DataDir> Node::OpenDirectory() {
   const bool first_boot = opened.error().code == storage::ErrorCode::kNotFound && !bootstrapped_;
   if (!first_boot)
     Violate("directory-survives", "node " + std::to_string(id_) + ": " + opened.error().message);
+  const bool impostor = wiped_ && env_.plan.world_control == WorldControl::kWipedVoter;
+  const raft::Uuid uuid = impostor ? uuid_ : raft::Uuid{random_.Next(), random_.Next()};
   const auto make_log = [this](const std::string& path) {
     return storage::Log::Create(disk_, path, {env_.plan.segment_bytes}, Founders(env_.plan.nodes));
   };
-  auto made = storage::DataDir::Bootstrap(disk_, kDirectory, expected,
-                                          {random_.Next(), random_.Next()}, make_log);
+  auto made = storage::DataDir::Bootstrap(disk_, kDirectory, expected, uuid, make_log);
   if (!made)
     Violate("first-boot-succeeds", "node " + std::to_string(id_) + ": " + made.error().message);
   return std::move(*made);
@@ -295,6 +296,10 @@ void Node::OnSoftState(const raft::SoftState& state) {
                      return std::string(raft::ToString(state.role)) + " term " +
                             std::to_string(state.term) + " leader " + std::to_string(state.leader);
                    });
+  if (state.role == raft::Role::kLeader && wiped_) {
+    Violate("replaced-directory-never-leads",
+            "node " + std::to_string(id_) + " leads term " + std::to_string(state.term));
+  }
   if (state.role == raft::Role::kLeader && env_.on_leader) env_.on_leader(id_);
 }
 

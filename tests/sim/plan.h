@@ -69,6 +69,7 @@ enum class WorldControl {
   kLyingDisk,       // syncs do nothing
   kStaleRead,       // a strong read returns the value of an older moment
   kForgottenFlush,  // an eventual read after a restart skips the check of D6.1
+  kWipedVoter,      // a replaced directory claims the uuid of the old one
 };
 
 // Raises the chance of what a bug needs to show; scripts nothing.
