@@ -88,5 +88,5 @@ def _short(value):
 
 
 def failovers(seconds, limit):
-    return [f"strong reads came back {taken:.2f} s after the leader's death, limit {limit:g} s"
+    return [f"strong reads came back {taken:.2f} s after the leader was gone, limit {limit:g} s"
             for taken in seconds if taken > limit]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Rounds of kill -9 under load: no acknowledged write may be lost, no strong read may be wrong, and strong reads must be
-back soon after the leader's death.
+back soon after the leader is gone.
 
-Each round kills a random node, the leader, or all nodes at once, and starts them again. At the end every acknowledged write
-is read back with a strong read through each node. Exit code 0: all held. 1: violations, listed. With --control the run
+Each round kills a random node, the leader, or all nodes at once, and starts them again; or it stops the leader with SIGSTOP
+until another leads and then lets it go on, believing that it still does. At the end every acknowledged write is read back with a strong read through each node. Exit code 0: all held. 1: violations, listed. With --control the run
 spoils something on purpose, and exits 0 only if the checks report it:
 
   lose-write      deletes one acknowledged key behind the checker's back before reading back
@@ -23,7 +23,8 @@ from cluster import Cluster, ClusterError, wait_until
 from wire import Connection, delete_command
 from workload import Load
 
-KINDS = ("leader", "any", "all")
+KINDS = {"leader": "kill -9 of the leader", "any": "kill -9 of a random node", "all": "kill -9 of all nodes",
+         "pause": "SIGSTOP of the leader"}
 CONTROLS = ("lose-write", "stale-read", "slow-failover")
 BATCH = 200
 
@@ -32,10 +33,10 @@ def parse_arguments(arguments):
     parser = argparse.ArgumentParser(prog="./run jepsen kill_rounds", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--kinds", default=",".join(KINDS), help="in turn; default %(default)s")
     parser.add_argument("--writers", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of load before each kill and while a node is down")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of load before each fault and while it lasts")
     parser.add_argument("--limit", type=float, default=2.0, help="seconds until strong reads are back; default %(default)s")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--control", choices=CONTROLS)
@@ -52,13 +53,12 @@ class Run:
     def __init__(self, options, cluster, load):
         self.options, self.cluster, self.load = options, cluster, load
         self.random = random.Random(options.seed)
-        self.failovers = []  # seconds from a leader's death to the next strong read
+        self.failovers = []  # seconds from a leader's end or pause to the next strong read
 
     def victims(self, kind):
         if kind == "all":
             return list(self.cluster)
-        leader = self.cluster.leader()
-        return [leader if kind == "leader" else self.random.choice(list(self.cluster))]
+        return [self.random.choice(list(self.cluster)) if kind == "any" else self.cluster.leader()]
 
     def round(self, kind):
         time.sleep(self.options.seconds)
@@ -66,23 +66,25 @@ class Run:
         held = [node for node in self.cluster if node not in victims] if self.options.control == "slow-failover" else []
         for node in held:
             node.pause()
-        killed = time.monotonic()
+        gone = time.monotonic()
         for node in victims:
-            node.kill()
+            node.pause() if kind == "pause" else node.kill()
         if held:
             time.sleep(self.options.limit + 0.5)
             for node in held:
                 node.resume()
-        taken = None
-        if kind == "leader":
-            taken = wait_until(lambda: self.load.first_read_after(killed), 30, "no strong read since the leader died\n"
-                               + self.cluster.logs()) - killed
-            self.failovers.append(taken)
+        taken = self.time_to_read(gone) if kind in ("leader", "pause") else None
         time.sleep(self.options.seconds)
         for node in victims:
-            node.start()
+            node.resume() if kind == "pause" else node.start()
         self.cluster.wait_ready()
         return [node.id for node in victims], taken
+
+    def time_to_read(self, gone):
+        answered = wait_until(lambda: self.load.first_read_after(gone), 30,
+                              lambda: "no strong read since the leader is gone\n" + self.cluster.logs())
+        self.failovers.append(answered - gone)
+        return answered - gone
 
 
 def read_all(node, keys):
@@ -138,7 +140,7 @@ def execute(options, say):
             for number, kind in zip(range(1, options.rounds + 1), itertools.cycle(options.kinds)):
                 victims, taken = run.round(kind)
                 back = f", strong reads back after {taken:.2f} s" if taken is not None else ""
-                say(f"round {number}: kill -9 of {kind} {victims}{back}; {len(load.acknowledged)} keys so far")
+                say(f"round {number}: {KINDS[kind]}, {victims}{back}; {len(load.acknowledged)} keys so far")
         spoil(options.control, cluster, load)
         cluster.wait_ready()
         violations = (checks.failovers(run.failovers, options.limit)

@@ -17,12 +17,12 @@ def execute(*arguments):
 
 class KillRounds(unittest.TestCase):
     def test_no_acknowledged_write_lost_and_no_wrong_read(self):
-        result = execute("--rounds", "6", "--limit", "5")  # other tests share the machine: patience, not a promise
+        result = execute("--rounds", "8", "--limit", "5")  # other tests share the machine: patience, not a promise
         print({name: value for name, value in result.items() if name != "violations"})
         self.assertEqual(result["violations"], [])
         self.assertGreater(result["acknowledged"], 200)
         self.assertGreater(result["strong_reads"], 100)
-        self.assertEqual(len(result["failover_seconds"]), 2)
+        self.assertEqual(len(result["failover_seconds"]), 4)
 
     def test_control_lost_write_is_reported(self):
         result = execute("--rounds", "1", "--limit", "5", "--control", "lose-write")
@@ -35,7 +35,7 @@ class KillRounds(unittest.TestCase):
 
     def test_control_slow_failover_is_reported(self):
         result = execute("--rounds", "1", "--kinds", "leader", "--limit", "2", "--control", "slow-failover")
-        self.assertTrue(any("after the leader's death" in text for text in result["violations"]), result)
+        self.assertTrue(any("after the leader was gone" in text for text in result["violations"]), result)
 
 
 class Supervisor(unittest.TestCase):
