@@ -3,8 +3,9 @@
 back soon after the leader is gone.
 
 Each round kills a random node, the leader, or all nodes at once, and starts them again; or it stops the leader with SIGSTOP
-until another leads and then lets it go on, believing that it still does. At the end every acknowledged write is read back with a strong read through each node. Exit code 0: all held. 1: violations, listed. With --control the run
-spoils something on purpose, and exits 0 only if the checks report it:
+until another leads and then lets it go on, believing that it still does. At the end every acknowledged write is read back
+with a strong read through each node. Exit code 0: all held. 1: violations, listed. With --control the run spoils something on
+purpose, and exits 0 only if the checks report it:
 
   lose-write      deletes one acknowledged key behind the checker's back before reading back
   stale-read      sets one recorded read back to a value from before the last acknowledged one
@@ -68,7 +69,7 @@ class Run:
             node.pause()
         gone = time.monotonic()
         for node in victims:
-            node.pause() if kind == "pause" else node.kill()
+            self.end(kind, node)
         if held:
             time.sleep(self.options.limit + 0.5)
             for node in held:
@@ -76,9 +77,23 @@ class Run:
         taken = self.time_to_read(gone) if kind in ("leader", "pause") else None
         time.sleep(self.options.seconds)
         for node in victims:
-            node.resume() if kind == "pause" else node.start()
+            self.begin(kind, node)
         self.cluster.wait_ready()
         return [node.id for node in victims], taken
+
+    @staticmethod
+    def end(kind, node):
+        if kind == "pause":
+            node.pause()
+        else:
+            node.kill()
+
+    @staticmethod
+    def begin(kind, node):
+        if kind == "pause":
+            node.resume()
+        else:
+            node.start()
 
     def time_to_read(self, gone):
         answered = wait_until(lambda: self.load.first_read_after(gone), 30,
