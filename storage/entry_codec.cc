@@ -1,6 +1,7 @@
 #include "storage/entry_codec.h"
 
 #include "storage/little_endian.h"
+#include "storage/record.h"
 
 namespace quorate::storage {
 namespace {
@@ -27,6 +28,8 @@ std::optional<raft::Entry> TakeEntry(std::string_view& in) {
   const auto kind = LoadInt<std::uint8_t>(in, 16);
   const auto length = LoadInt<std::uint32_t>(in, 17);
   if (!IsKnown(kind) || length > in.size() - kEntryHeaderBytes) return std::nullopt;
+  // A peer's entry that the log cannot hold would stop this node once it was appended.
+  if (length > kMaxPayloadBytes - kEntryHeaderBytes) return std::nullopt;
   raft::Entry entry;
   entry.index = LoadInt<raft::Index>(in);
   entry.term = LoadInt<raft::Term>(in, 8);

@@ -14,7 +14,7 @@ inline constexpr std::size_t kEntryHeaderBytes = 21;
 
 void AppendEntry(const raft::Entry& entry, std::string& out);
 // Takes one entry off the front of `in`. Nothing, and `in` untouched, if the bytes are not a whole
-// entry of a known kind.
+// entry of a known kind, or are one too large for the log.
 std::optional<raft::Entry> TakeEntry(std::string_view& in);
 
 }  // namespace quorate::storage

@@ -5,12 +5,16 @@
 #include <mutex>
 #include <utility>
 
+#include "client/proto/frame.h"
 #include "raft/assert.h"
 #include "storage/entry_codec.h"
 #include "storage/log_recovery.h"
 
 namespace quorate::storage {
 namespace {
+
+static_assert(kMaxPayloadBytes >= wire::kMaxClientFrameBytes + kEntryHeaderBytes,
+              "every command that a client can send fits into a record");
 
 Status CheckOptions(const LogOptions& options) {
   if (options.segment_bytes >= kMinSegmentBytes && options.segment_bytes <= kMaxSegmentBytes)

@@ -46,9 +46,9 @@ enum class RecordType : std::uint32_t {
 
 inline constexpr std::size_t kRecordHeaderBytes = 24;
 inline constexpr std::size_t kRecordAlignment = 8;
-// An entry of the largest value (1 MiB), or a configuration of the largest size, with room to
-// spare.
-inline constexpr std::size_t kMaxPayloadBytes = 2 << 20;
+// Any command that fits into a client's frame (2 MiB), whatever its fields, and the entry's header:
+// a node that accepts what it cannot log would have to stop.
+inline constexpr std::size_t kMaxPayloadBytes = (2 << 20) + (4 << 10);
 
 // On disk, header and padding included.
 constexpr std::size_t RecordBytes(std::size_t payload_bytes) {
