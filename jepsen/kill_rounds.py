@@ -155,7 +155,7 @@ def execute(options, say):
             for number, kind in zip(range(1, options.rounds + 1), itertools.cycle(options.kinds)):
                 victims, taken = run.round(kind)
                 back = f", strong reads back after {taken:.2f} s" if taken is not None else ""
-                say(f"round {number}: {KINDS[kind]}, {victims}{back}; {len(load.acknowledged)} keys so far")
+                say(f"round {number}: {KINDS[kind]}, {victims}{back}; {load.acknowledged_count()} keys so far")
         spoil(options.control, cluster, load)
         cluster.wait_ready()
         violations = (checks.failovers(run.failovers, options.limit)

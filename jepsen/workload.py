@@ -164,6 +164,10 @@ class Load:
         for client in self.writers + self.readers:
             client.stop()
 
+    def acknowledged_count(self):
+        """Also while the writers are at work."""
+        return sum(len(writer.acknowledged) for writer in self.writers)
+
     @property
     def acknowledged(self):
         return {key: value for writer in self.writers for key, value in writer.acknowledged.items()}
