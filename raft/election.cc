@@ -48,7 +48,14 @@ void Raft::Campaign(Time now, bool pre_vote, bool transfer) {
   const VoteRequest request{pre_vote, pre_vote ? term() + 1 : term(), log_.last_position(),
                             transfer};
   for (NodeId id : configuration().voters.All()) {
-    if (id != self_.id) Send(id, request);
+    if (id == self_.id) continue;
+    // A pre-vote only asks. A vote claims this log and this term, which must outlive a crash: else
+    // a candidate that forgot its last entries could lead on answers meant for its earlier life.
+    if (pre_vote) {
+      Send(id, request);
+    } else {
+      SendDurably(id, request);
+    }
   }
   CountVotes(now);
 }

@@ -142,12 +142,19 @@ void Raft::Handle(Time now, NodeId from, const AppendReply& reply) {
   if (!reply.accepted) return Refused(*peer, reply);
   QUORATE_ASSERT(reply.durable <= reply.verified && reply.verified <= log_.last(),
                  "a follower acknowledges only what this leader sent");
-  peer->match = std::max(peer->match, reply.durable);
-  peer->Acknowledged(reply.verified);
-  if (peer->state == ProgressState::kProbe) {
-    peer->BecomeReplicate(reply.verified + 1);
-  }
+  peer->Acknowledged(reply.verified, reply.durable);
+  if (peer->state == ProgressState::kProbe) LeaveProbe(*peer, reply.verified);
   AdvanceCommit();
+}
+
+// What the follower holds and its disk does not still counts against the window, or every probe of
+// a follower with a stuck disk would let another window follow. Where that cannot be counted any
+// more, its disk must catch up first.
+void Raft::LeaveProbe(Progress& peer, Index verified) {
+  if (verified > peer.match && peer.match + 1 < log_.first_cached()) return;
+  peer.BecomeReplicate(verified + 1);
+  if (verified > peer.match)
+    peer.Sent(verified, log_.BytesAfter(peer.match) - log_.BytesAfter(verified));
 }
 
 // A refusal says only where the logs may still agree; it never advances anything (CCF: advance on a

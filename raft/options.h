@@ -16,8 +16,8 @@ struct Options {
   // missed heartbeats, so that a scheduling hiccup deposes nobody, and a new leader within two
   // seconds of a crash.
   Duration election{500'000};
-  // A read that waits for the leader asks again after this long, under a fresh id: messages may be
-  // lost.
+  // A read that waits for the leader asks again after this long, then twice as long, and so on,
+  // each time under a fresh id: messages may be lost.
   Duration read_retry{100'000};
   // Reads that wait share the next round; while one is in flight the next starts no earlier than
   // this after it. Locally a round trip takes less, so that one round is in flight; far away, reads

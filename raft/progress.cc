@@ -9,11 +9,12 @@ void Progress::Sent(Index last, std::size_t bytes) {
   inflight_bytes += bytes;
 }
 
-void Progress::Acknowledged(Index verified) {
+void Progress::Acknowledged(Index verified, Index durable) {
   // The answer to an earlier, larger append may come after going back to a smaller one: what it
   // holds is not sent again, or a lost answer to that would leave a window that nothing frees.
   next = std::max(next, verified + 1);
-  while (!inflight.empty() && inflight.front().last <= verified) {
+  match = std::max(match, durable);
+  while (!inflight.empty() && inflight.front().last <= match) {
     inflight_bytes -= inflight.front().bytes;
     inflight.pop_front();
   }

@@ -36,7 +36,9 @@ struct Progress {
   std::size_t inflight_bytes = 0;
 
   void Sent(Index last, std::size_t bytes);
-  void Acknowledged(Index verified);  // frees the window
+  // Frees the window up to what is durable: what a follower has received and not synced still fills
+  // its memory.
+  void Acknowledged(Index verified, Index durable);
   void BecomeProbe(Index next_index);
   void BecomeReplicate(Index next_index);
 };

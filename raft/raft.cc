@@ -264,7 +264,7 @@ Time Raft::NextDeadline() const {
       next = std::min(next, leader->rounds.in_flight.back().started + options_.round_spacing);
     }
   }
-  for (const auto& [id, read] : forwarded_) next = std::min(next, read.sent + options_.read_retry);
+  for (const auto& [id, read] : forwarded_) next = std::min(next, read.sent + read.patience);
   return next;
 }
 

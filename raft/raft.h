@@ -215,7 +215,8 @@ class Raft {
   struct ForwardedRead {
     std::uint64_t read = 0;
     Time requested{0};
-    Time sent{0};  // of this attempt
+    Time sent{0};          // of this attempt
+    Duration patience{0};  // before the next
   };
 
   // raft.cc
@@ -257,6 +258,7 @@ class Raft {
   void SendHeartbeats();
   void SendAppends(Time now, NodeId id, Progress& peer);
   void SendAppend(Time now, NodeId id, Progress& peer, std::vector<Entry> entries);
+  void LeaveProbe(Progress& peer, Index verified);
   void Refused(Progress& peer, const AppendReply& reply);
   void AdvanceCommit();
   void RecordMember(NodeId from, const Uuid& uuid);
@@ -275,7 +277,7 @@ class Raft {
   void Handle(Time now, NodeId from, const ReadIndexRequest& request);
   void Handle(Time now, NodeId from, const ReadIndexReply& reply);
   void TakeUpRead(Leader& leader, WaitingRead read);
-  void ForwardRead(Time now, std::uint64_t read, Time requested);
+  void ForwardRead(Time now, ForwardedRead read);
   void AnswerRead(const WaitingRead& read, ReadFailure failure);
   void FailReads(ReadFailure failure);
   void RetryForwardedReads(Time now);

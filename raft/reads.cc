@@ -18,7 +18,7 @@ void Raft::RequestRead(Time now, std::uint64_t id) {
       TakeUpRead(*leader, {kNoNode, id, 0});
     }
   } else {
-    ForwardRead(now, id, /*requested=*/now);
+    ForwardRead(now, {.read = id, .requested = now, .sent = now, .patience = options_.read_retry});
   }
 }
 
@@ -40,34 +40,39 @@ void Raft::TakeUpRead(Leader& leader, WaitingRead read) {
   leader.rounds.waiting.push_back(read);
 }
 
-void Raft::ForwardRead(Time now, std::uint64_t read, Time requested) {
+void Raft::ForwardRead(Time now, ForwardedRead read) {
   ReadFailure failure = ReadFailure::kNone;
   if (leader() == kNoNode) {
     failure = ReadFailure::kNoLeader;
   } else if (forwarded_.size() >= options_.max_forwarded_reads) {
     failure = ReadFailure::kOverloaded;
-  } else if (now - requested >= options_.election) {
+  } else if (now - read.requested >= options_.election) {
     failure = ReadFailure::kLeaderChanged;  // it is heard, and does not hear or cannot answer
   }
   if (failure != ReadFailure::kNone) {
-    ready_.reads.push_back({read, failure, 0, false});
+    ready_.reads.push_back({read.read, failure, 0, false});
     return;
   }
   const std::uint64_t id = next_read_id_++;
-  forwarded_[id] = {read, requested, now};
+  read.sent = now;
+  forwarded_[id] = read;
   Send(leader(), ReadIndexRequest{id});
 }
 
 // A request or its reply may be lost. Each attempt has its own id, so that a late answer to an old
-// one cannot stand for a read that began after it (etcd #20418).
+// one cannot stand for a read that began after it (etcd #20418); and each waits longer than the
+// last, so that over a link slower than the first wait an answer still finds its attempt.
 void Raft::RetryForwardedReads(Time now) {
   std::vector<ForwardedRead> again;
   std::erase_if(forwarded_, [&](const auto& item) {
-    const bool late = now - item.second.sent >= options_.read_retry;
+    const bool late = now - item.second.sent >= item.second.patience;
     if (late) again.push_back(item.second);
     return late;
   });
-  for (const ForwardedRead& read : again) ForwardRead(now, read.read, read.requested);
+  for (ForwardedRead& read : again) {
+    read.patience *= 2;
+    ForwardRead(now, read);
+  }
 }
 
 void Raft::Handle(Time, NodeId from, const ReadIndexReply& reply) {

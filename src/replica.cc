@@ -81,7 +81,12 @@ Replica::EventualGrant Replica::EventualRead() {
   // have fallen back to an earlier flush: serve again once either its old log or what the cluster
   // had committed meanwhile is applied (D6.1).
   const auto& fresh = core_.freshness();
-  if (!caught_up_) caught_up_ = applied_ >= last_at_start_ || (fresh && applied_ >= fresh->index);
+  // Without any configuration it is new, or wiped: it may have served everything in an earlier
+  // life.
+  const bool known = core_.configuration().incarnation != 0;
+  if (!caught_up_ && known) {
+    caught_up_ = applied_ >= last_at_start_ || (fresh && applied_ >= fresh->index);
+  }
   const raft::Index want = fresh ? std::min(fresh->index, last_at_start_) : last_at_start_;
   return {caught_up_, applied_, want};
 }
