@@ -42,7 +42,7 @@ struct Certificate {
   std::uint64_t term = 0;           // that node's
   std::uint64_t applied_index = 0;  // the answer is the state at exactly this index
   std::uint64_t entry_term = 0;     // term of the entry at applied_index
-  // Nothing committed longer than this before the reply is missing; absent: no bound is known.
+  // Nothing committed longer than this before the request is missing; absent: no bound is known.
   std::optional<std::chrono::microseconds> age{};
   Basis basis = Basis::kNone;
   std::uint64_t fresh_index = 0;        // what the bound rests on
