@@ -1,6 +1,7 @@
 // One connection to one node: dial, Hello, then any number of requests in flight.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -62,17 +63,21 @@ class Connection : public std::enable_shared_from_this<Connection> {
   TimePoint last_received() const { return last_received_; }
 
   // Whether the node takes that many bytes more in flight on one connection.
-  bool HasRoom(std::size_t bytes) const { return pending_bytes_ + bytes <= max_pending_bytes_; }
-  std::size_t pending_bytes() const { return pending_bytes_; }
+  bool HasRoom(std::size_t bytes) const { return held_bytes() + bytes <= max_pending_bytes_; }
+  // In flight, or queued for a call that was abandoned meanwhile: while a node does not read, these
+  // would grow without limit.
+  std::size_t held_bytes() const { return std::max(pending_bytes_, out_.size() + writing_.size()); }
   std::size_t max_pending_bytes() const { return max_pending_bytes_; }
 
   // Ready connections only. The request leaves with all others of this pass of the loop, in one
   // write.
   void Send(Call& call, Codec& codec, std::uint32_t deadline_ms);
-  // Forgets a pending call: a reply that comes later is dropped.
+  // Forgets a pending call: a reply that comes later is dropped. Its frame still leaves, so that a
+  // write released from a connection that lives on may yet be executed.
   void Release(Call& call);
   std::vector<Call*> Pending() const;
-  // Whether the whole request may have left. A node cannot execute part of one.
+  // Whether the whole request may have left, if the connection ends now: what is still queued dies
+  // with it, and a node cannot execute part of one.
   bool MaybeSent(const Call& call) const { return call.stream_end <= stream_handed_over_; }
 
  private:

@@ -40,7 +40,9 @@ Error MakeError(ErrorCode code, ErrorClass error_class, std::string detail) {
 }
 
 std::size_t CountedBytes(const Call& call) {
-  return call.body.size() + kCallOverhead;
+  std::size_t bytes = call.body.size() + kCallOverhead;
+  if (call.scan != nullptr) bytes += call.scan->range.first.size() + call.scan->range.last.size();
+  return bytes;
 }
 
 }  // namespace
@@ -152,7 +154,7 @@ void Core::SendOn(Node& node, Call& call, TimePoint now) {
                             Name(node) + " takes no more than " +
                                 std::to_string(connection.max_pending_bytes()) +
                                 " bytes in flight on one connection");
-    error.have = connection.pending_bytes() + call.counted_bytes;
+    error.have = connection.held_bytes() + call.counted_bytes;
     error.want = connection.max_pending_bytes();
     return Refused(node, call, std::move(error), now);
   }
@@ -301,6 +303,8 @@ void Core::Wake(Call& call, TimePoint now) {
   calls_.SetWake(call, call.deadline);
   if (call.connection == nullptr && call.dialling == nullptr) return Route(call, now);
   if (call.connection == nullptr || call.connection->last_received() >= call.sent_at) return;
+  // A write is sent once: it may be executed even if nobody waits for it any more.
+  if (call.is_write()) return;
   // The node is silent: ask another one.
   if (Node* node = nodes_.FindConnection(*call.connection)) {
     nodes_.Suspect(*node, now + kSuspicion);
@@ -325,7 +329,9 @@ void Core::Expire(Call& call) {
 Error Core::ExpiredError(const Call& call) const {
   const auto total = call.timeout.count() > 0 ? call.timeout : options_.timeout;
   const std::string passed = "the deadline of " + std::to_string(total.count()) + " ms passed";
-  if (call.is_write() && call.connection != nullptr && call.connection->MaybeSent(call)) {
+  // Not only if it may have been sent: a frame that still waits for the socket leaves once the node
+  // reads again, and the node counts the deadline from when it receives it.
+  if (call.is_write() && call.connection != nullptr) {
     const Node* node = nodes_.FindConnection(*call.connection);
     return MakeError(ErrorCode::kDeadline, ErrorClass::kUnknown,
                      passed + " before " + (node != nullptr ? Name(*node) : "the node") +

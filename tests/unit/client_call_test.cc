@@ -2,6 +2,7 @@
 // know.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <utility>
 // Boost 1.74's awaitable.hpp needs std::exchange and does not include it.
 #include <boost/asio/awaitable.hpp>
@@ -11,6 +12,8 @@
 #include <boost/asio/use_future.hpp>
 #include <chrono>
 #include <future>
+#include <mutex>
+#include <set>
 #include <string>
 
 #include "quorate/client.h"
@@ -623,6 +626,100 @@ TEST(ClientOutcome, ANodesLimitOfBytesInFlightIsKept) {
   }
   for (auto& put : puts) EXPECT_TRUE(put.get());
   EXPECT_LE(most, 3);
+}
+
+// A node that has stopped reading, as one that was sent SIGSTOP: its first request begins the
+// pause.
+class PausedNode {
+ public:
+  explicit PausedNode(std::uint64_t in_flight_bytes)
+      : node_({.in_flight_bytes = in_flight_bytes},
+              [this](FakeSession& session, const FakeRequest& request) {
+                resumed_.wait();
+                {
+                  const std::lock_guard lock(mutex_);
+                  executed_.insert(request.command().put().key());
+                }
+                session.Reply(request, Success(1, 1));
+              }) {}
+  ~PausedNode() { Resume(); }
+
+  const std::string& address() const { return node_.address(); }
+
+  void Resume() {
+    if (!std::exchange(going_on_, true)) resume_.set_value();
+  }
+
+  // Whether `keys` are all executed in the end.
+  bool Executes(const std::set<std::string>& keys) {
+    const Stopwatch watch;
+    while (watch.elapsed() < 20s) {
+      if (std::ranges::includes(Executed(), keys)) return true;
+      std::this_thread::sleep_for(5ms);
+    }
+    return false;
+  }
+
+  std::set<std::string> Executed() {
+    const std::lock_guard lock(mutex_);
+    return executed_;
+  }
+
+ private:
+  std::promise<void> resume_;
+  std::shared_future<void> resumed_ = resume_.get_future().share();
+  bool going_on_ = false;
+  std::mutex mutex_;
+  std::set<std::string> executed_;
+  FakeNode node_;
+};
+
+TEST(ClientOutcome, AWriteThatExpiresInTheQueueMayStillBeExecuted) {
+  PausedNode node(64 << 20);
+  Client client(At({node.address()}));
+  // More than the kernel takes: what comes behind these waits in the client.
+  std::vector<std::future<Result<WriteReply>>> filling;
+  for (int i = 0; i < 32; ++i) {
+    filling.push_back(client.AsyncPut("fill" + std::to_string(i), std::string(1 << 20, 'v'),
+                                      {.timeout = 30s}, boost::asio::use_future));
+  }
+  const auto late = client.Put("late", "v", {.timeout = 300ms});
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, ErrorCode::kDeadline);
+  EXPECT_TRUE(late.error().maybe_applied()) << late.error().detail;
+  node.Resume();
+  EXPECT_TRUE(node.Executes({"late"}));
+  for (auto& put : filling) EXPECT_TRUE(put.get());
+}
+
+TEST(ClientOutcome, WhatExpiresInTheQueueStillCountsAgainstTheLimit) {
+  constexpr int kWave = 8;
+  PausedNode node(kWave << 20);
+  Client client(At({node.address()}));
+  std::set<std::string> unknown;
+  std::set<std::string> not_executed;
+  // Calls pinned to the node keep to it however long it is silent.
+  const CallOptions options{.timeout = 200ms, .node = 1};
+  int refused_in_wave = 0;
+  for (int wave = 0; wave < 20 && refused_in_wave < kWave; ++wave) {
+    std::vector<std::pair<std::string, std::future<Result<WriteReply>>>> puts;
+    for (int i = 0; i < kWave; ++i) {
+      const std::string key = std::to_string(wave) + "." + std::to_string(i);
+      puts.emplace_back(
+          key, client.AsyncPut(key, std::string(1 << 20, 'v'), options, boost::asio::use_future));
+    }
+    refused_in_wave = 0;
+    for (auto& [key, put] : puts) {
+      const auto result = put.get();
+      ASSERT_FALSE(result);
+      if (!result.error().maybe_applied()) ++refused_in_wave;
+      (result.error().maybe_applied() ? unknown : not_executed).insert(key);
+    }
+  }
+  EXPECT_EQ(refused_in_wave, kWave) << "the queue of a node that does not read grows on";
+  node.Resume();
+  EXPECT_TRUE(node.Executes(unknown));
+  for (const std::string& key : node.Executed()) EXPECT_FALSE(not_executed.contains(key)) << key;
 }
 
 // ---- Closing ----
