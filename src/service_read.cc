@@ -147,7 +147,9 @@ void Service::ReadFromDisk(Ticket ticket) {
       [this, work, ticket] {
         const Pending* waiting = pending_.Find(ticket);
         if (waiting == nullptr) return;  // its deadline has passed
-        AnswerRead(waiting->request, waiting->grant, work->read_at, work->outcome);
+        if (!OutputFull(waiting->request)) {
+          AnswerRead(waiting->request, waiting->grant, work->read_at, work->outcome);
+        }
         Release(ticket);
       });
 }
