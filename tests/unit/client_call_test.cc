@@ -89,6 +89,26 @@ TEST(ClientCall, SendsWhatWasAskedFor) {
   EXPECT_LE(get.header().deadline_ms(), 700u);
 }
 
+TEST(ClientCall, ARequestIdMayBeAnyBytesAndIsCutAtTheLimit) {
+  std::vector<std::string> seen;
+  FakeNode node({}, [&](FakeSession& session, const FakeRequest& request) {
+    wire::GetRequest get;
+    ASSERT_TRUE(get.ParseFromString(request.header));
+    seen.push_back(get.header().request_id());
+    session.Reply(request, Success(1, 1));
+  });
+  Options options = At({node.address()});
+  options.name = "\xff";
+  Client client(options);
+  const std::string binary("\0\xff\n", 3);
+  std::string umlauts = "x";  // the 64th byte is the first of two
+  while (umlauts.size() < 80) umlauts += "\u00e4";
+  ASSERT_TRUE(client.Get("k", {.request_id = binary}));
+  ASSERT_TRUE(client.Get("k", {.request_id = umlauts}));
+  EXPECT_EQ(seen, (std::vector{binary, umlauts.substr(0, 64)}));
+  EXPECT_EQ(node.connections(), 1);
+}
+
 TEST(ClientCall, CommandsDecodeToWhatWasMeant) {
   std::vector<wire::Command> seen;
   FakeNode node({}, [&](FakeSession& session, const FakeRequest& request) {
