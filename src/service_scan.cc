@@ -10,8 +10,15 @@ namespace {
 constexpr std::size_t kDefaultPageItems = 256;
 constexpr std::size_t kMaxPageItems = 10'000;
 constexpr std::size_t kMaxCountedPerPage = 100'000;
-constexpr std::size_t kMaxPageBytes = 1 << 20;
-constexpr std::size_t kMaxRunning = 8;  // of one connection
+// A page may go over this by one record, and must still fit into a frame: a client breaks the
+// connection over one that does not, and its scan could never get past that point.
+constexpr std::size_t kMaxPageBytes = 512 << 10;
+constexpr std::size_t kItemOverhead = 32;  // tags, lengths and the index of one item, encoded
+static_assert(kMaxPageBytes + wire::kMaxKeyBytes + wire::kMaxValueBytes +
+                  kMaxPageItems * kItemOverhead + wire::kMaxHeaderBytes <=
+              wire::kMaxClientFrameBytes);
+constexpr std::size_t kMaxCountedBytes = 1 << 20;  // nothing of these is sent
+constexpr std::size_t kMaxRunning = 8;             // of one connection
 
 }  // namespace
 
@@ -99,7 +106,8 @@ void Service::RunScan(Ticket ticket) {
        max_items = pending.scan->max_items, count_only = pending.scan->count_only] {
         done->read_at = BootTime();
         if (!done->view) done->view = state.View();
-        done->page = done->view->Scan(first, last, max_items, kMaxPageBytes, count_only);
+        const std::size_t max_bytes = count_only ? kMaxCountedBytes : kMaxPageBytes;
+        done->page = done->view->Scan(first, last, max_items, max_bytes, count_only);
       },
       [this, done, ticket] { FinishScan(ticket, *done); });
 }

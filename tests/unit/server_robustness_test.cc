@@ -329,6 +329,52 @@ TEST_F(ServerRobustness, ScansGoOnAtOneIndex) {
   EXPECT_EQ(client.Call(wire::FrameType::kScan, request, {}).error().code(), wire::TOO_MANY);
 }
 
+// The longest record after as many small ones as a page takes.
+TEST_F(ServerRobustness, AScanPageFitsIntoAFrameWhateverItHolds) {
+  Start();
+  RawClient client(port());
+  client.Hello();
+  const std::string small(1 << 10, 's');
+  wire::Command command;
+  std::string burst;
+  constexpr int kSmall = 1023;
+  for (int i = 0; i < kSmall; ++i) {
+    command.mutable_put()->set_key(fmt::format("page{:06}", i));
+    command.mutable_put()->set_value(small);
+    wire::AppendFrame(burst, wire::FrameType::kWrite, 0, 1000 + i, wire::RequestHeader(),
+                      command.SerializeAsString());
+  }
+  ASSERT_TRUE(client.SendBytes(burst));
+  for (int i = 0; i < kSmall; ++i) {
+    const auto answer = client.Receive();
+    ASSERT_TRUE(answer) << i;
+    ASSERT_FALSE(answer->Header<wire::ReplyHeader>().has_error()) << i;
+  }
+  ASSERT_FALSE(client.Put("page999999", std::string(wire::kMaxValueBytes, 'l')).has_error());
+  for (const std::uint32_t max_items : {0U, 10'000U}) {
+    wire::ScanRequest request;
+    request.mutable_freshness()->set_max_age_us(0);
+    request.set_first("page");
+    request.set_last("pagf");
+    request.set_max_items(max_items);
+    int items = 0;
+    do {
+      client.Send(wire::FrameType::kScan, 1, request);
+      const auto answer = client.Receive();
+      ASSERT_TRUE(answer);
+      ASSERT_FALSE(answer->Header<wire::ReplyHeader>().has_error());
+      EXPECT_LE(wire::kFrameHeaderBytes + answer->header.size() + answer->body.size(),
+                wire::kMaxClientFrameBytes);
+      wire::ScanPage page;
+      ASSERT_TRUE(page.ParseFromString(answer->body));
+      items += page.items_size();
+      request.Clear();
+      request.set_cursor(page.cursor());
+    } while (request.cursor() != 0);
+    EXPECT_EQ(items, kSmall + 1);
+  }
+}
+
 std::string HttpGet(std::uint16_t port, const std::string& request) {
   RawClient client(port);
   client.SendBytes(request);
