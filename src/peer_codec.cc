@@ -56,7 +56,11 @@ std::optional<std::vector<raft::Entry>> TakeEntries(std::string_view body, std::
   return entries;
 }
 
-std::optional<raft::MessageBody> TakeAppend(const peer::Append& from, std::string_view body) {
+// What the core asserts of an Append is checked here, where it is a peer's bytes: an index before
+// the log has no term, entries follow each other, none is of a later term than its sender's, and
+// configurations decode.
+std::optional<raft::MessageBody> TakeAppend(const peer::Append& from, raft::Term term,
+                                            std::string_view body) {
   auto entries = TakeEntries(body, from.entries());
   if (!entries) return std::nullopt;
   raft::Append append{.previous = Take(from.previous()),
@@ -65,10 +69,12 @@ std::optional<raft::MessageBody> TakeAppend(const peer::Append& from, std::strin
                       .anchor = std::nullopt,
                       .entries = std::move(*entries)};
   if (from.has_anchor()) append.anchor = Take(from.anchor());
-  // The core may rely on it that entries follow each other and configurations decode.
   raft::Position last = append.previous;
+  if ((last.index == 0 && last.term != 0) || last.term > term) return std::nullopt;
   for (const raft::Entry& entry : append.entries) {
-    if (entry.index != last.index + 1 || entry.term < last.term) return std::nullopt;
+    if (entry.index != last.index + 1 || entry.term < last.term || entry.term > term) {
+      return std::nullopt;
+    }
     if (entry.kind == raft::EntryKind::kConfiguration &&
         !raft::Configuration::Decode(entry.data.view())) {
       return std::nullopt;
@@ -78,14 +84,15 @@ std::optional<raft::MessageBody> TakeAppend(const peer::Append& from, std::strin
   return append;
 }
 
-raft::AppendReply TakeAppendReply(const peer::AppendReply& from) {
-  return {.accepted = from.accepted(),
-          .verified = from.verified(),
-          .durable = from.durable(),
-          .rejected = from.rejected(),
-          .hint = Take(from.hint()),
-          .round = from.round(),
-          .clock = Take(from.clock())};
+std::optional<raft::MessageBody> TakeAppendReply(const peer::AppendReply& from) {
+  if (from.durable() > from.verified()) return std::nullopt;
+  return raft::AppendReply{.accepted = from.accepted(),
+                           .verified = from.verified(),
+                           .durable = from.durable(),
+                           .rejected = from.rejected(),
+                           .hint = Take(from.hint()),
+                           .round = from.round(),
+                           .clock = Take(from.clock())};
 }
 
 std::optional<raft::MessageBody> TakeBody(const peer::RaftMessage& from, std::string_view body) {
@@ -100,7 +107,7 @@ std::optional<raft::MessageBody> TakeBody(const peer::RaftMessage& from, std::st
       return raft::VoteReply{vote.pre_vote(), vote.for_term(), vote.granted()};
     }
     case peer::RaftMessage::kAppend:
-      return TakeAppend(from.append(), body);
+      return TakeAppend(from.append(), from.term(), body);
     case peer::RaftMessage::kAppendReply:
       return TakeAppendReply(from.append_reply());
     case peer::RaftMessage::kHeartbeat: {

@@ -195,6 +195,37 @@ TEST(PeerCodec, DamagedBodiesAreRefusedOrDecodeToAMessage) {
   }
 }
 
+bool Decodes(const raft::MessageBody& body) {
+  const std::string bytes = Encoded(body);
+  wire::Frame frame;
+  std::size_t needed = 0;
+  EXPECT_EQ(wire::ParseFrame(bytes, wire::kMaxPeerFrameBytes, frame, needed),
+            wire::FrameStatus::kComplete);
+  PeerCodec codec;
+  return codec.Decode(frame).has_value();
+}
+
+// The core asserts these: a peer's bytes must not get that far. Encoded() is of term 11.
+TEST(PeerCodec, WhatNoCorrectPeerSendsIsRefused) {
+  const auto append = [](raft::Position previous, std::vector<raft::Term> terms) {
+    raft::Append out{previous, 3, 9, std::nullopt, {}};
+    raft::Index index = previous.index;
+    for (const raft::Term term : terms) {
+      out.entries.push_back({term, ++index, raft::EntryKind::kNoop, {}});
+    }
+    return out;
+  };
+  EXPECT_TRUE(Decodes(append({4, 11}, {11, 11})));
+  EXPECT_TRUE(Decodes(append({0, 0}, {1, 11})));
+  EXPECT_FALSE(Decodes(append({4, 11}, {11, 12})));
+  EXPECT_FALSE(Decodes(append({4, 12}, {})));
+  EXPECT_FALSE(Decodes(append({0, 1}, {})));
+  EXPECT_FALSE(Decodes(append({4, 11}, {10})));
+  const raft::ClockReading clock{raft::Time(1), 2};
+  EXPECT_TRUE(Decodes(raft::AppendReply{true, 5, 5, 0, {}, 9, clock}));
+  EXPECT_FALSE(Decodes(raft::AppendReply{true, 5, 6, 0, {}, 9, clock}));
+}
+
 TEST(PeerCodec, EntriesThatDoNotFollowOneAnotherAreRefused) {
   raft::Append append{{4, 2}, 3, 9, std::nullopt, {}};
   append.entries.push_back({2, 6, raft::EntryKind::kNoop, {}});
