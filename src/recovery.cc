@@ -64,7 +64,7 @@ void LogFindings(const storage::LogRecovery& found, raft::Index applied, raft::D
                          {"cut_records", found.cut_records},
                          {"rewritten_bytes", found.rewritten_bytes},
                          {"took_ms", static_cast<double>(took.count()) / 1000}});
-  if (found.cut_records > 0) {
+  if (found.cut_bytes > 0) {  // one torn record counts as none that was cut
     log.Warn(
         "the log's last, unsynced batch was torn and has been cut; nothing acknowledged is lost",
         {{"bytes", found.cut_bytes}, {"records", found.cut_records}});
