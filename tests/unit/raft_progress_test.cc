@@ -18,13 +18,41 @@ TEST(Progress, AcksFreeTheWindowInOrder) {
   peer.Sent(5, 200);
   peer.Sent(9, 300);
   EXPECT_EQ(peer.inflight_bytes, 600U);
-  peer.Acknowledged(4);  // within the second append, which stays in flight
+  peer.Acknowledged(4, 4);  // within the second append, which stays in flight
   EXPECT_EQ(peer.inflight_bytes, 500U);
-  peer.Acknowledged(2);  // late
+  peer.Acknowledged(2, 2);  // late
   EXPECT_EQ(peer.inflight_bytes, 500U);
-  peer.Acknowledged(9);
+  EXPECT_EQ(peer.match, 4U);
+  peer.Acknowledged(9, 9);
   EXPECT_EQ(peer.inflight_bytes, 0U);
   EXPECT_TRUE(peer.inflight.empty());
+}
+
+// What a follower has received and not synced fills its memory: only its disk frees the window.
+TEST(Progress, WhatIsReceivedAndNotDurableKeepsTheWindowFull) {
+  Progress peer;
+  peer.BecomeReplicate(1);
+  peer.next = 6;
+  peer.Sent(3, 100);
+  peer.Sent(5, 200);
+  peer.Acknowledged(/*verified=*/5, /*durable=*/0);
+  EXPECT_EQ(peer.match, 0U);
+  EXPECT_EQ(peer.inflight_bytes, 300U);
+  peer.Acknowledged(5, 3);
+  EXPECT_EQ(peer.match, 3U);
+  EXPECT_EQ(peer.inflight_bytes, 200U);
+  EXPECT_EQ(peer.next, 6U);
+  peer.Acknowledged(5, 5);
+  EXPECT_EQ(peer.inflight_bytes, 0U);
+}
+
+// The late answer to a larger append of before the probe: it is not sent again, and is not durable.
+TEST(Progress, WhatIsVerifiedIsNotSentAgainButDoesNotCount) {
+  Progress peer;
+  peer.BecomeReplicate(1);
+  peer.Acknowledged(/*verified=*/7, /*durable=*/2);
+  EXPECT_EQ(peer.next, 8U);
+  EXPECT_EQ(peer.match, 2U);
 }
 
 TEST(Progress, ProbingForgetsTheWindowAndNeverGoesBelowMatch) {
