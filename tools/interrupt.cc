@@ -2,12 +2,20 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <utility>
 
 #include "tools/exit_code.h"
 
 namespace quorate::tools {
+namespace {
+
+// timeout(1) and other wrappers signal the process and then its group: two signals, one wish. To
+// take the second for impatience would end the process before it has said what it did.
+constexpr std::chrono::milliseconds kOneWish{300};
+
+}  // namespace
 
 Interrupt::Interrupt() : signals_(loop_, SIGINT, SIGTERM) {
   Wait();
@@ -33,7 +41,11 @@ void Interrupt::Wait() {
 }
 
 void Interrupt::OnSignal() {
-  const bool again = raised_.exchange(true);
+  const auto now = std::chrono::steady_clock::now();
+  const bool again = raised_;
+  if (again && now - first_at_ < kOneWish) return;
+  if (!again) first_at_ = now;
+  raised_ = true;
   const std::lock_guard lock(mutex_);
   // Not exit(): destructors would run under the feet of the other threads.
   if (again || handler_ == nullptr) ::_exit(kExitInterrupted);

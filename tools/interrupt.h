@@ -4,14 +4,16 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
 #include <functional>
 #include <mutex>
 #include <thread>
 
 namespace quorate::tools {
 
-// While it lives, the first signal calls the handler, on a thread of its own; the second one, or
-// the first without a handler, ends the process with status 130.
+// While it lives, the first signal calls the handler, on a thread of its own; a second one (not
+// within 300 ms: that is the same one, sent twice), or the first without a handler, ends the
+// process with status 130.
 class Interrupt {
  public:
   Interrupt();
@@ -28,6 +30,7 @@ class Interrupt {
   std::mutex mutex_;
   std::function<void()> handler_;
   std::atomic<bool> raised_{false};
+  std::chrono::steady_clock::time_point first_at_;  // the loop's thread alone
   boost::asio::io_context loop_{1};
   boost::asio::signal_set signals_;
   std::thread thread_;

@@ -1,16 +1,21 @@
 // The built `quorate` as a process, against nodes that follow a script: exit codes, stdout, stderr.
 #include <gtest/gtest.h>
+#include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "tests/unit/fake_node.h"
 
@@ -56,8 +61,46 @@ class Cli : public ::testing::Test {
     return {.code = WEXITSTATUS(status), .out = Slurp("out"), .err = Slurp("err")};
   }
 
+  // SIGINT as soon as `started` says that it is at work, up to `times` times.
+  Output Interrupt(const std::string& endpoints, const std::string& arguments,
+                   std::future<void> started, int times,
+                   std::chrono::milliseconds apart = std::chrono::milliseconds(0)) {
+    const std::string command = "exec " QUORATE_BINARY " --endpoints " + endpoints + " " +
+                                arguments + " >" + Path("out") + " 2>" + Path("err");
+    const char* const argv[] = {"sh", "-c", command.c_str(), nullptr};
+    pid_t pid = -1;
+    if (::posix_spawn(&pid, "/bin/sh", nullptr, nullptr, const_cast<char* const*>(argv), environ) !=
+        0) {
+      return {};
+    }
+    const bool working = started.wait_for(kPatience) == std::future_status::ready;
+    EXPECT_TRUE(working) << "no request came";
+    int status = 0;
+    bool ended = false;
+    for (int i = 0; i < times && !ended; ++i) {
+      ::kill(pid, working ? SIGINT : SIGKILL);
+      std::this_thread::sleep_for(apart);
+      ended = ::waitpid(pid, &status, WNOHANG) == pid;
+    }
+    if (!ended) ::waitpid(pid, &status, 0);
+    return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+            .out = Slurp("out"),
+            .err = Slurp("err")};
+  }
+
+  static constexpr std::chrono::seconds kPatience{20};
   std::filesystem::path directory_;
 };
+
+// `script`, and a promise kept when the first request has come.
+testing::Script Announcing(std::promise<void>& first, testing::Script script) {
+  auto announced = std::make_shared<bool>(false);
+  return [&first, announced, script = std::move(script)](FakeSession& session,
+                                                         const FakeRequest& request) {
+    if (!std::exchange(*announced, true)) first.set_value();
+    script(session, request);
+  };
+}
 
 testing::Script Refusing(wire::Code code) {
   return
@@ -161,16 +204,31 @@ TEST_F(Cli, DeadlineIs7IfNothingCanHaveHappenedAnd8IfItCan) {
 }
 
 TEST_F(Cli, InterruptedIs130) {
-  const FakeNode silent({}, [](FakeSession&, const FakeRequest&) {});
-  const Output put =
-      Run(silent.address(), "--deadline 20s put k v", "timeout --preserve-status -s INT 0.5");
-  EXPECT_EQ(put.code, 130);
-  EXPECT_NE(put.err.find("may have been applied"), std::string::npos) << put.err;
-  const FakeNode node({}, KeyValueScript(1));
-  const Output bench = Run(node.address(), "bench --clients 2 --warmup 0s --duration 20s",
-                           "timeout --preserve-status -s INT 1");
+  for (const int times : {1, 2}) {  // timeout(1) sends it twice
+    std::promise<void> first_put;
+    const FakeNode silent({}, Announcing(first_put, [](FakeSession&, const FakeRequest&) {}));
+    const Output put =
+        Interrupt(silent.address(), "--deadline 60s put k v", first_put.get_future(), times);
+    EXPECT_EQ(put.code, 130);
+    EXPECT_NE(put.err.find("may have been applied"), std::string::npos) << put.err;
+    std::promise<void> first_of_many;
+    const FakeNode node({}, Announcing(first_of_many, KeyValueScript(1)));
+    const Output bench = Interrupt(node.address(), "bench --clients 2 --warmup 0s --duration 60s",
+                                   first_of_many.get_future(), times);
+    EXPECT_EQ(bench.code, 130);
+    EXPECT_NE(bench.out.find("interrupted; put: "), std::string::npos) << bench.out << bench.err;
+  }
+}
+
+TEST_F(Cli, ASecondInterruptEndsWhatStillWaitsForReplies) {
+  std::promise<void> first;
+  const FakeNode silent({}, Announcing(first, [](FakeSession&, const FakeRequest&) {}));
+  const auto begin = std::chrono::steady_clock::now();
+  const Output bench = Interrupt(silent.address(), "--deadline 60s bench --duration 60s",
+                                 first.get_future(), 100, std::chrono::milliseconds(400));
   EXPECT_EQ(bench.code, 130);
-  EXPECT_NE(bench.out.find("interrupted; put: "), std::string::npos) << bench.out;
+  EXPECT_EQ(bench.out, "");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(50));
 }
 
 TEST_F(Cli, EnvironmentAndConfigFileSetOptionsAndUnknownKeysAreErrors) {
