@@ -279,6 +279,7 @@ Service::Pending& Service::Wait(ClientSession& session, Request request, Ticket&
   pending->min_index = 0;
   pending->grant = {};
   pending->scan.reset();
+  pending->abandoned.reset();
   return *pending;
 }
 
@@ -288,8 +289,11 @@ void Service::Release(Ticket ticket) {
   if (auto* session = sessions_.Find(pending->request.session)) {
     (*session)->in_flight_bytes -= pending->request.bytes;
     --(*session)->in_flight_requests;
-    if (pending->scan) --(*session)->scans_running;
+    // One that is on the read lane counts until it has left that.
+    if (pending->scan && !pending->abandoned) --(*session)->scans_running;
   }
+  if (pending->abandoned) pending->abandoned->store(true, std::memory_order_relaxed);
+  pending->abandoned.reset();
   pending->scan.reset();
   pending_.Free(ticket);
 }

@@ -10,6 +10,7 @@
 // deadline.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -128,6 +129,8 @@ class Service {
     raft::Index min_index = 0;
     ReadGrant grant;
     std::unique_ptr<ScanWork> scan;
+    // Of its job on the read lane, once it has one: set when nobody waits for that any more.
+    std::shared_ptr<std::atomic<bool>> abandoned;
   };
   using Ticket = std::uint64_t;
 
@@ -167,6 +170,9 @@ class Service {
   void Get(ClientSession& session, const wire::Frame& frame, Request request);
   bool ReadFromMemory(const Request& request, std::string_view key, const ReadGrant& grant);
   void ReadFromDisk(Ticket ticket);
+  // Runs `work`, which reads, on the read lane, then `done` here; or refuses, and frees the ticket.
+  // `done` runs in any case once the job's turn has come, `work` only if somebody still waits.
+  void RunRead(Ticket ticket, std::function<void()> work, std::function<void()> done);
   void AnswerRead(const Request& request, const ReadGrant& grant, raft::Time read_at,
                   const storage::Result<std::optional<storage::ReadOutcome>>& outcome);
   void Certify(const Request& request, const ReadGrant& grant, raft::Time read_at,
@@ -192,6 +198,7 @@ class Service {
 
   Slots<std::unique_ptr<ClientSession>> sessions_;
   Slots<Pending> pending_;
+  std::size_t read_jobs_ = 0;                  // queued or running, abandoned ones included
   raft::Time next_sweep_ = raft::Time::max();  // no deadline of a pending request is earlier
   std::uint64_t next_cursor_ = 1;
   std::optional<raft::Time> last_confirmed_;  // leadership of this node, by a quorum
@@ -237,7 +244,7 @@ class ClientSession final : public ConnectionEvents {
   std::string client;  // what it calls itself
   std::size_t in_flight_bytes = 0;
   std::size_t in_flight_requests = 0;
-  std::size_t scans_running = 0;
+  std::size_t scans_running = 0;  // until their jobs are over, even if nobody waits for them
   std::map<std::uint64_t, Cursor> cursors;
 };
 

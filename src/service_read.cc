@@ -8,6 +8,10 @@
 namespace quorate::server {
 namespace {
 
+// On the read lane, of all connections, abandoned ones included: deadlines must not make room for
+// more before the lane has caught up.
+constexpr std::size_t kMaxReadJobs = 65'536;
+
 std::uint64_t Micros(raft::Duration duration) {
   return duration.count() < 0 ? 0 : static_cast<std::uint64_t>(duration.count());
 }
@@ -138,8 +142,8 @@ void Service::ReadFromDisk(Ticket ticket) {
   };
   auto work = std::make_shared<Work>();
   work->key = pending_.Find(ticket)->key;
-  in_.loop.RunOn(
-      Lane::kRead,
+  RunRead(
+      ticket,
       [work, &state = in_.replica.state()] {
         work->read_at = BootTime();
         work->outcome = state.Get(work->key, storage::StateMachine::Cost::kMayReadDisk);
@@ -151,6 +155,29 @@ void Service::ReadFromDisk(Ticket ticket) {
           AnswerRead(waiting->request, waiting->grant, work->read_at, work->outcome);
         }
         Release(ticket);
+      });
+}
+
+void Service::RunRead(Ticket ticket, std::function<void()> work, std::function<void()> done) {
+  Pending& pending = *pending_.Find(ticket);
+  if (read_jobs_ >= kMaxReadJobs) {
+    Refuse(pending.request, wire::OVERLOADED,
+           fmt::format("{} reads wait for this node's disk, its limit; back off and ask again",
+                       read_jobs_),
+           read_jobs_, kMaxReadJobs);
+    return Release(ticket);
+  }
+  ++read_jobs_;
+  auto abandoned = std::make_shared<std::atomic<bool>>(false);
+  pending.abandoned = abandoned;
+  in_.loop.RunOn(
+      Lane::kRead,
+      [abandoned = std::move(abandoned), work = std::move(work)] {
+        if (!abandoned->load(std::memory_order_relaxed)) work();
+      },
+      [this, done = std::move(done)] {
+        --read_jobs_;
+        done();
       });
 }
 

@@ -100,8 +100,8 @@ void Service::RunScan(Ticket ticket) {
   const Pending& pending = *pending_.Find(ticket);
   auto done = std::make_shared<ScanDone>();
   done->view = pending.scan->view;
-  in_.loop.RunOn(
-      Lane::kRead,
+  RunRead(
+      ticket,
       [done, &state = in_.replica.state(), first = pending.scan->first, last = pending.scan->last,
        max_items = pending.scan->max_items, count_only = pending.scan->count_only] {
         done->read_at = BootTime();
@@ -109,7 +109,10 @@ void Service::RunScan(Ticket ticket) {
         const std::size_t max_bytes = count_only ? kMaxCountedBytes : kMaxPageBytes;
         done->page = done->view->Scan(first, last, max_items, max_bytes, count_only);
       },
-      [this, done, ticket] { FinishScan(ticket, *done); });
+      [this, done, ticket, session = pending.request.session] {
+        if (auto* found = sessions_.Find(session)) --(*found)->scans_running;
+        FinishScan(ticket, *done);
+      });
 }
 
 void Service::FinishScan(Ticket ticket, ScanDone& done) {

@@ -22,7 +22,7 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   // Any thread. The queue has no limit of its own: every caller has one (one log write, one apply,
-  // the reads that the service has in flight).
+  // the service's limit on read jobs).
   void Run(std::function<void()> work, std::function<void()> done);
 
  private:
