@@ -24,7 +24,8 @@ void Loop::Run(Hooks hooks) {
   while (!stopped_) {
     // Output or a pump may be due from outside a pass: then do not block.
     int handlers = pump_wanted_ || !dirty_.empty() ? 0 : static_cast<int>(io_.run_one());
-    while (handlers < kMaxHandlersPerPass && io_.poll_one() > 0) ++handlers;
+    // A handler that stops the loop has destroyed what others, cancelled by that, refer to.
+    while (!stopped_ && handlers < kMaxHandlersPerPass && io_.poll_one() > 0) ++handlers;
     Pass();
   }
   hooks_ = {};
@@ -32,6 +33,10 @@ void Loop::Run(Hooks hooks) {
 
 void Loop::JoinWorkers() {
   for (auto& worker : workers_) worker.reset();
+  // Reports hold on to what they report of, such as snapshots of a database that the caller is
+  // about to close.
+  const std::lock_guard lock(finished_mutex_);
+  finished_.clear();
 }
 
 void Loop::RunOn(Lane lane, std::function<void()> work, std::function<void()> done) {

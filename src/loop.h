@@ -43,7 +43,7 @@ class Loop {
   // Returns after Stop().
   void Run(Hooks hooks);
   void Stop() { stopped_ = true; }
-  // Lets the workers finish; what they have to report is dropped unless Run() goes on.
+  // Lets the workers finish; what they still have to report is dropped. After Run().
   void JoinWorkers();
 
   void PumpSoon() { pump_wanted_ = true; }
