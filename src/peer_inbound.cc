@@ -62,8 +62,12 @@ PeerInbound::PeerInbound(PeerTransport& transport, std::shared_ptr<Connection> c
     : transport_(transport), connection_(std::move(connection)), accepted_at_(now) {}
 
 PeerInbound::~PeerInbound() {
-  // Last words may still be on their way.
-  if (!connection_->closed()) connection_->CloseAfterFlush();
+  // Last words may still be on their way; without any, nothing lingers.
+  if (connection_->queued_bytes() == 0) {
+    connection_->Close();
+  } else {
+    connection_->CloseAfterFlush();
+  }
 }
 
 // Each of these may end with the destruction of *this.

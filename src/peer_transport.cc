@@ -1,5 +1,6 @@
 #include "src/peer_transport.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -75,7 +76,7 @@ std::size_t PeerTransport::QueuedBytes(raft::NodeId peer) const {
 }
 
 void PeerTransport::Accept(boost::asio::ip::tcp::socket socket) {
-  if (inbound_.size() >= kMaxInbound) {
+  if (inbound_.size() >= kMaxInbound && !DropOldestStranger()) {
     return LogRefusal(raft::kNoNode, fmt::format("more than {} peer connections", kMaxInbound),
                       "a new connection");
   }
@@ -84,6 +85,15 @@ void PeerTransport::Accept(boost::asio::ip::tcp::socket socket) {
       std::make_shared<Connection>(context_.loop, std::move(socket), wire::kMaxPeerFrameBytes);
   inbound_.push_back(std::make_unique<PeerInbound>(*this, std::move(connection), BootTime()));
   inbound_.back()->Start();
+}
+
+// Connections that say nothing must not keep peers out, which say who they are at once.
+bool PeerTransport::DropOldestStranger() {
+  const auto oldest = std::find_if(inbound_.begin(), inbound_.end(),
+                                   [](const auto& inbound) { return !inbound->greeted(); });
+  if (oldest == inbound_.end()) return false;
+  inbound_.erase(oldest);
+  return true;
 }
 
 // Not from within Send(): the core is in the middle of something then.

@@ -90,6 +90,7 @@ class PeerTransport {
   };
 
   void Accept(boost::asio::ip::tcp::socket socket);
+  bool DropOldestStranger();
   void ReportOverflow(raft::NodeId id, Peer& peer);
   // For PeerInbound.
   void OnInboundHello(PeerInbound& inbound);
@@ -99,7 +100,7 @@ class PeerTransport {
   PeerContext context_;
   std::map<raft::NodeId, Peer> peers_;
   std::unique_ptr<Listener> listener_;
-  std::vector<std::unique_ptr<PeerInbound>> inbound_;
+  std::vector<std::unique_ptr<PeerInbound>> inbound_;  // oldest first
   std::map<raft::NodeId, std::string> last_refusal_;  // of members, so that each is logged once
   LogLimit stranger_lines_{2};
 };
