@@ -151,7 +151,11 @@ void Raft::Handle(Time now, NodeId from, const AppendReply& reply) {
 // a follower with a stuck disk would let another window follow. Where that cannot be counted any
 // more, its disk must catch up first.
 void Raft::LeaveProbe(Progress& peer, Index verified) {
-  if (verified > peer.match && peer.match + 1 < log_.first_cached()) return;
+  if (verified > peer.match && peer.match + 1 < log_.first_cached()) {
+    peer.BecomeProbe(peer.match + 1);  // where memory holds nothing, so that probes carry nothing
+    peer.probe_sent = true;
+    return;
+  }
   peer.BecomeReplicate(verified + 1);
   if (verified > peer.match)
     peer.Sent(verified, log_.BytesAfter(peer.match) - log_.BytesAfter(verified));

@@ -26,7 +26,8 @@ struct Options {
 
   // One append message; at least one entry is always sent.
   std::size_t max_append_bytes = 512 << 10;
-  // Sent to one follower and not acknowledged. Covers a disk sync's worth of writes at full speed.
+  // Sent to one follower and not known to be durable there. Covers a disk sync's worth of writes at
+  // full speed.
   std::size_t max_inflight_bytes = 8 << 20;
   // Appended and not yet applied here; over it, proposals are refused (never queued).
   std::size_t max_backlog_bytes = 64 << 20;

@@ -70,7 +70,7 @@ void Raft::RetryForwardedReads(Time now) {
     return late;
   });
   for (ForwardedRead& read : again) {
-    read.patience *= 2;
+    read.patience = std::min(read.patience * 2, read.requested + options_.election - now);
     ForwardRead(now, read);
   }
 }
