@@ -127,6 +127,19 @@ TEST(Histogram, ValuesLandInTheBucketThatBoundsThem) {
   EXPECT_EQ(histogram.counts.back(), 1U);
 }
 
+TEST(Metrics, BoundsOfBucketsAreWrittenAsPeopleWould) {
+  const std::string page = FormatMetrics(Metrics(), wire::NodeStatus(), {});
+  std::size_t bounds = 0;
+  for (std::size_t at = page.find("{le=\""); at != std::string::npos;
+       at = page.find("{le=\"", at)) {
+    at += 5;
+    const std::string bound = page.substr(at, page.find('"', at) - at);
+    EXPECT_LE(bound.size(), 9U) << bound;
+    ++bounds;
+  }
+  EXPECT_GT(bounds, LatencyHistogram::kBuckets);
+}
+
 std::vector<raft::MessageBody> EveryKindOfMessage() {
   const raft::ClockReading clock{raft::Time(12345), 0xabcdef};
   const raft::Anchor anchor{7, clock};
