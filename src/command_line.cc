@@ -41,6 +41,7 @@ struct Raw {
   std::string slow_request = "500ms";
   std::size_t max_connections = 10'000;
   std::string max_in_flight_bytes = "16MiB";
+  std::string max_client_bytes = "256MiB";
 };
 
 std::string Environment(const std::string& flag) {
@@ -88,6 +89,9 @@ void Declare(CLI::App& app, Raw& raw) {
   Add(app, "max-connections", raw.max_connections, "Client connections, 1 to 1000000", "N");
   Add(app, "max-in-flight-bytes", raw.max_in_flight_bytes,
       "Unanswered requests of one client connection, 4MiB or more", "SIZE");
+  Add(app, "max-client-bytes", raw.max_client_bytes,
+      "Incomplete and unanswered requests and unread answers of all clients, 16MiB or more",
+      "SIZE");
   Add(app, "slow-request", raw.slow_request, "Requests that take this long are logged", "DURATION");
 }
 
@@ -208,6 +212,8 @@ void InterpretTuning(const Raw& raw, Checker& check, ServerOptions& options) {
   options.database.cache_bytes = check.Bytes("cache-bytes", raw.cache_bytes, 0, 1024 * kGiB);
   options.service.max_in_flight_bytes =
       check.Bytes("max-in-flight-bytes", raw.max_in_flight_bytes, 4 << 20, kGiB);
+  options.service.max_client_bytes =
+      check.Bytes("max-client-bytes", raw.max_client_bytes, 16 << 20, 1024 * kGiB);
   options.service.slow_request =
       check.Duration("slow-request", raw.slow_request, milliseconds(0), seconds(3600));
   options.service.max_connections = raw.max_connections;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kKeepCapacity =
     32 << 10;  // a buffer that grew beyond this is given back when empty
+constexpr std::size_t kSmallFrameBytes = 64 << 10;  // arrives even if the budget is full
 constexpr std::chrono::seconds kLingerTime{2};
 
 using Tcp = boost::asio::ip::tcp;
@@ -69,15 +70,26 @@ Connection::Written Connection::WriteSome() {
 
 void Connection::FlushNow() {
   if (state_ != State::kClosed) WriteSome();  // what becomes of it is seen at the end of the pass
+  Account();
+}
+
+void Connection::Account() {
+  if (!budget_) return;
+  const std::size_t held = partial_.size() + queued_bytes();
+  budget_->used += held;
+  budget_->used -= std::exchange(accounted_, held);
 }
 
 void Connection::Flush() {
   flush_queued_ = false;
   if (state_ == State::kClosed) return;
-  switch (WriteSome()) {
+  const Written written = WriteSome();
+  Account();
+  switch (written) {
     case Written::kBlocked:
-      if (!write_armed_) ArmWrite();
-      return;
+      if (write_armed_) return;
+      last_progress_ = BootTime();  // the wait begins here, however long nothing was said before
+      return ArmWrite();
     case Written::kBroken:
       return Fail(std::strerror(errno));
     case Written::kAll:
@@ -132,6 +144,16 @@ void Connection::ResumeReading() {
 }
 
 void Connection::Consume(std::string_view received) {
+  TakeUp(received);
+  Account();
+  if (partial_.empty() || state_ != State::kOpen) return;
+  last_received_ = BootTime();
+  if (paused_ || partial_.size() <= kSmallFrameBytes || !budget_ || !budget_->Full()) return;
+  paused_ = true;
+  events_->OnOverBudget();
+}
+
+void Connection::TakeUp(std::string_view received) {
   if (partial_.empty()) {
     received.remove_prefix(TakeFrames(received));
     if (state_ == State::kOpen) partial_.assign(received);
@@ -179,6 +201,7 @@ void Connection::Close() {
   std::string().swap(partial_);
   std::string().swap(output_);
   written_ = 0;
+  Account();
 }
 
 void Connection::CloseAfterFlush() {
@@ -186,6 +209,7 @@ void Connection::CloseAfterFlush() {
   state_ = State::kLastWords;
   events_ = nullptr;
   paused_ = false;
+  std::string().swap(partial_);
   auto timer = std::make_shared<boost::asio::steady_timer>(loop_.io(), kLingerTime);
   timer->async_wait(
       [self = shared_from_this(), timer](const boost::system::error_code&) { self->Close(); });

@@ -18,7 +18,7 @@ using prometheus::MetricType;
 using Labels = std::vector<ClientMetric::Label>;
 using Families = std::vector<MetricFamily>;
 
-constexpr double kMicro = 1e-6;
+constexpr double kMicrosPerSecond = 1e6;
 
 MetricFamily& Family(Families& all, const char* name, const char* help, MetricType type) {
   all.push_back({name, help, type, {}});
@@ -39,9 +39,10 @@ void AddCounter(MetricFamily& family, double value, Labels labels = {}) {
   family.metric.push_back(std::move(metric));
 }
 
-// `unit`: what one counted unit is in base units.
+// `per_base`: how many of what is counted are one base unit. Divided by, as 100 / 1e6 is 0.0001 and
+// 100 * 1e-6 is not.
 template <typename HistogramType>
-void AddHistogram(MetricFamily& family, const HistogramType& histogram, double unit,
+void AddHistogram(MetricFamily& family, const HistogramType& histogram, double per_base,
                   Labels labels = {}) {
   ClientMetric metric;
   metric.label = std::move(labels);
@@ -49,10 +50,10 @@ void AddHistogram(MetricFamily& family, const HistogramType& histogram, double u
   for (std::size_t i = 0; i < HistogramType::kBuckets; ++i) {
     total += histogram.counts[i];
     metric.histogram.bucket.push_back(
-        {total, static_cast<double>(HistogramType::UpperBound(i)) * unit});
+        {total, static_cast<double>(HistogramType::UpperBound(i)) / per_base});
   }
   metric.histogram.sample_count = total + histogram.counts.back();
-  metric.histogram.sample_sum = static_cast<double>(histogram.sum) * unit;
+  metric.histogram.sample_sum = static_cast<double>(histogram.sum) / per_base;
   family.metric.push_back(std::move(metric));
 }
 
@@ -72,7 +73,7 @@ void AddRequests(Families& all, const Metrics& metrics) {
     for (std::size_t level = 0; level < kLevels; ++level) {
       const LatencyHistogram& histogram = metrics.requests[op][level];
       if (histogram.sum == 0 && histogram.counts == LatencyHistogram{}.counts) continue;
-      AddHistogram(requests, histogram, kMicro,
+      AddHistogram(requests, histogram, kMicrosPerSecond,
                    {{"operation", ToString(static_cast<Operation>(op))},
                     {"level", ToString(static_cast<Level>(level))}});
     }
@@ -90,7 +91,7 @@ void AddRequests(Families& all, const Metrics& metrics) {
 void AddStorage(Families& all, const Metrics& metrics) {
   AddHistogram(Family(all, "quorate_log_sync_duration_seconds",
                       "Time to write and sync one batch to the log", MetricType::Histogram),
-               metrics.log_sync, kMicro);
+               metrics.log_sync, kMicrosPerSecond);
   AddHistogram(Family(all, "quorate_log_batch_entries", "Entries in one batch written to the log",
                       MetricType::Histogram),
                metrics.log_batch_entries, 1);
@@ -99,7 +100,7 @@ void AddStorage(Families& all, const Metrics& metrics) {
                metrics.log_batch_bytes, 1);
   AddHistogram(Family(all, "quorate_apply_duration_seconds",
                       "Time to apply one batch to the state machine", MetricType::Histogram),
-               metrics.apply, kMicro);
+               metrics.apply, kMicrosPerSecond);
   AddHistogram(Family(all, "quorate_apply_batch_entries",
                       "Entries in one batch applied to the state machine", MetricType::Histogram),
                metrics.apply_batch_entries, 1);
@@ -149,6 +150,12 @@ void AddNetwork(Families& all, const Metrics& metrics, const wire::NodeStatus& s
           number(metrics.connections_accepted));
   Gauge(all, "quorate_client_queued_bytes", "Bytes waiting to be sent to clients",
         number(status.bytes_queued()));
+  Gauge(all, "quorate_client_memory_bytes",
+        "Bytes held for clients: incomplete frames, unanswered requests, unread answers",
+        number(metrics.client_memory_bytes));
+  Gauge(all, "quorate_client_memory_limit_bytes",
+        "Over this, requests of clients are refused (--max-client-bytes)",
+        number(metrics.client_memory_limit_bytes));
 }
 
 // The names every Prometheus client library uses.
@@ -156,7 +163,7 @@ void AddProcess(Families& all) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * kMicro;
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / kMicrosPerSecond;
   };
   Counter(all, "process_cpu_seconds_total", "Total user and system CPU time spent in seconds",
           seconds(usage.ru_utime) + seconds(usage.ru_stime));

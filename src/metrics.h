@@ -54,6 +54,8 @@ struct Metrics {
   std::array<std::uint64_t, wire::Code_ARRAYSIZE> refusals{};
   std::uint64_t leader_changes = 0;
   std::uint64_t connections_accepted = 0;
+  std::uint64_t client_memory_bytes = 0;  // this and the next: as they are, not counted up
+  std::uint64_t client_memory_limit_bytes = 0;
 
   void ObserveRequest(Operation operation, Level level, raft::Duration took) {
     requests[static_cast<std::size_t>(operation)][static_cast<std::size_t>(level)].Observe(

@@ -219,6 +219,8 @@ HttpReply Server::OnHttp(std::string_view path) {
     for (const auto& [id, address] : options_.cluster) {
       if (id != options_.id) queues[id] = transport_->QueuedBytes(id);
     }
+    metrics_.client_memory_bytes = service_->memory().used;
+    metrics_.client_memory_limit_bytes = service_->memory().limit;
     return {200, "text/plain; version=0.0.4; charset=utf-8",
             FormatMetrics(metrics_, NodeStatus(), queues)};
   }

@@ -12,6 +12,8 @@ constexpr std::size_t kMaxClientNameBytes = 128;
 constexpr std::size_t kMaxRequestNameBytes = 64;
 constexpr std::size_t kMaxTraceBytes = 64;
 constexpr std::size_t kMaxPending = 1 << 20;
+// While the memory for clients is used up, this much of unread answers is too much.
+constexpr std::size_t kScarceOutputBytes = 64 << 10;
 constexpr raft::Duration kUnacknowledged{30'000'000};
 // Deadlines are kept to within this; a scan of what is pending is not repeated more often.
 constexpr raft::Duration kSweepSpacing{5'000};
@@ -37,7 +39,11 @@ Operation OperationOf(wire::FrameType type) {
 }  // namespace
 
 Service::Service(Surroundings surroundings, ServiceIdentity identity, ServiceLimits limits)
-    : in_(std::move(surroundings)), identity_(identity), limits_(limits) {}
+    : in_(std::move(surroundings)),
+      identity_(identity),
+      limits_(limits),
+      memory_(std::make_shared<MemoryBudget>(
+          MemoryBudget{.used = 0, .limit = limits.max_client_bytes})) {}
 
 Service::~Service() = default;
 
@@ -52,6 +58,10 @@ void ClientSession::OnFrame(const wire::Frame& frame) {
 
 void ClientSession::OnBadFrame(wire::FrameStatus status, std::size_t length) {
   service.BadFrame(*this, status, length);
+}
+
+void ClientSession::OnOverBudget() {
+  service.OverBudget(*this);
 }
 
 void ClientSession::OnClosed(const std::string& why) {
@@ -75,6 +85,7 @@ void Service::Accept(boost::asio::ip::tcp::socket socket) {
       std::make_shared<Connection>(in_.loop, std::move(socket), wire::kMaxClientFrameBytes);
   auto [ticket, session] = sessions_.Add();
   *session = std::make_unique<ClientSession>(*this, ticket, std::move(connection), BootTime());
+  (*session)->connection->ShareBudget(memory_);
   (*session)->connection->Start(**session);
 }
 
@@ -165,9 +176,20 @@ void Service::FillHello(wire::HelloReply& reply) const {
   }
 }
 
+void Service::OverBudget(ClientSession& session) {
+  wire::Error error;
+  error.set_code(wire::OVERLOADED);
+  error.set_message(
+      fmt::format("{} bytes are held for all clients of this node, the limit (--max-client-bytes) "
+                  "is {}: no large request is taken in; back off and connect again",
+                  memory_->used, memory_->limit));
+  error.set_have(memory_->used);
+  error.set_want(memory_->limit);
+  CloseWith(session, error);
+}
+
 void Service::BadFrame(ClientSession& session, wire::FrameStatus status, std::size_t length) {
-  wire::HelloReply reply;
-  wire::Error& error = *reply.mutable_error();
+  wire::Error error;
   if (status == wire::FrameStatus::kTooLarge) {
     error.set_code(wire::TOO_LARGE);
     error.set_message(
@@ -178,6 +200,10 @@ void Service::BadFrame(ClientSession& session, wire::FrameStatus status, std::si
     error.set_code(wire::PROTOCOL);
     error.set_message("these bytes are no frame of this protocol");
   }
+  CloseWith(session, error);
+}
+
+void Service::CloseWith(ClientSession& session, const wire::Error& error) {
   ++in_.metrics.refusals[static_cast<std::size_t>(error.code())];
   std::uint64_t left_out = 0;
   if (refusal_lines_.Allow(BootTime(), left_out)) {
@@ -186,6 +212,8 @@ void Service::BadFrame(ClientSession& session, wire::FrameStatus status, std::si
                                                 {"reason", error.message()},
                                                 {"left_out", left_out}});
   }
+  wire::HelloReply reply;
+  *reply.mutable_error() = error;
   wire::AppendFrame(session.connection->Output(), wire::FrameType::kHello, wire::kFlagReply, 0,
                     reply, std::string_view());
   RemoveSession(session.ticket);
@@ -230,11 +258,12 @@ void Service::Dispatch(ClientSession& session, const wire::Frame& frame, raft::T
                          static_cast<unsigned>(frame.type)));
   }
   if (sessions_.Find(ticket) == nullptr) return;
-  if (session.connection->queued_bytes() <= limits_.pause_output_bytes) return;
+  const std::size_t enough = memory_->Full()
+                                 ? std::min(kScarceOutputBytes, limits_.pause_output_bytes)
+                                 : limits_.pause_output_bytes;
+  if (session.connection->queued_bytes() <= enough) return;
   session.connection->FlushNow();
-  if (session.connection->queued_bytes() > limits_.pause_output_bytes) {
-    session.connection->PauseReading();
-  }
+  if (session.connection->queued_bytes() > enough) session.connection->PauseReading();
 }
 
 // Checks what all requests have in common; false: answered.
@@ -252,6 +281,10 @@ bool Service::TakeUp(ClientSession& session, const wire::RequestHeader& header, 
   }
   if (stopping_) {
     Refuse(request, wire::SHUTTING_DOWN, "this node is shutting down; use another");
+    return false;
+  }
+  if (memory_->Full()) {
+    RefuseForMemory(request);
     return false;
   }
   if (session.in_flight_bytes + request.bytes > limits_.max_in_flight_bytes ||
@@ -273,7 +306,9 @@ Service::Pending& Service::Wait(ClientSession& session, Request request, Ticket&
   std::tie(ticket, pending) = pending_.Add();
   session.in_flight_bytes += request.bytes;
   ++session.in_flight_requests;
-  next_sweep_ = std::min(next_sweep_, request.deadline);
+  memory_->used += request.bytes;
+  // Not sooner after the last one than usual, however short the deadlines: each looks at all.
+  next_sweep_ = std::min(next_sweep_, std::max(request.deadline, last_sweep_ + kSweepSpacing));
   pending->request = std::move(request);
   pending->key.clear();
   pending->min_index = 0;
@@ -293,6 +328,7 @@ void Service::Release(Ticket ticket) {
     if (pending->scan && !pending->abandoned) --(*session)->scans_running;
   }
   if (pending->abandoned) pending->abandoned->store(true, std::memory_order_relaxed);
+  memory_->used -= pending->request.bytes;
   pending->abandoned.reset();
   pending->scan.reset();
   pending_.Free(ticket);
@@ -324,6 +360,7 @@ void Service::Answer(const Request& request, std::string_view body) {
   if (auto* session = sessions_.Find(request.session)) {
     wire::AppendFrame((*session)->connection->Output(), request.type, wire::kFlagReply, request.id,
                       reply_, body);
+    (*session)->connection->Account();
   }
   Finished(request);
 }
@@ -332,6 +369,7 @@ void Service::AnswerMessage(const Request& request, const google::protobuf::Mess
   if (auto* session = sessions_.Find(request.session)) {
     wire::AppendFrame((*session)->connection->Output(), request.type, wire::kFlagReply, request.id,
                       reply_, body);
+    (*session)->connection->Account();
   }
   Finished(request);
 }
@@ -384,6 +422,14 @@ void Service::Refuse(const Request& request, wire::Code code, std::string messag
   Answer(request, {});
 }
 
+void Service::RefuseForMemory(const Request& request) {
+  Refuse(request, wire::OVERLOADED,
+         fmt::format("{} bytes are held for all clients of this node, the limit "
+                     "(--max-client-bytes) is {}; back off and ask again",
+                     memory_->used, memory_->limit),
+         memory_->used, memory_->limit);
+}
+
 void Service::RefuseNoLeader(const Request& request, std::string what) {
   const wire::Hint hint = LeaderHint();
   const bool known = hint.node_id() != 0 && hint.node_id() != identity_.node_id;
@@ -404,6 +450,7 @@ void Service::RefuseNoLeader(const Request& request, std::string what) {
 
 void Service::OnDeadline(raft::Time now) {
   if (now < next_sweep_) return;
+  last_sweep_ = now;
   raft::Time next = raft::Time::max();
   pending_.ForEach([&](Ticket ticket, Pending& pending) {
     if (pending.request.deadline > now) {
@@ -419,6 +466,21 @@ void Service::OnDeadline(raft::Time now) {
   next_sweep_ = next == raft::Time::max() ? next : std::max(next, now + kSweepSpacing);
 }
 
+// Null: the connection may live on.
+const char* Service::WhyHopeless(const ClientSession& session, raft::Time now) const {
+  const Connection& connection = *session.connection;
+  if (!session.greeted && now - session.connected_at > limits_.hello_timeout) return "no hello";
+  const auto waiting = connection.waiting_since();
+  if (waiting && now - *waiting > limits_.half_frame_timeout) return "half a request and no more";
+  // When memory is scarce, one that reads nothing at all need not have much queued.
+  const std::size_t much = memory_->Full() ? 0 : limits_.pause_output_bytes;
+  const auto blocked = connection.blocked_since();
+  if (connection.queued_bytes() > much && blocked && now - *blocked > limits_.stalled_timeout) {
+    return "it does not read its answers";
+  }
+  return nullptr;
+}
+
 void Service::Sweep(raft::Time now) {
   if (const auto confirmed = in_.replica.core().last_confirmed()) last_confirmed_ = confirmed;
   std::vector<std::uint64_t> doomed;
@@ -426,15 +488,15 @@ void Service::Sweep(raft::Time now) {
     std::erase_if(session->cursors, [&](const auto& cursor) {
       return now - cursor.second.used > limits_.cursor_idle;
     });
-    const bool silent = !session->greeted && now - session->connected_at > limits_.hello_timeout;
-    const bool stalled = session->connection->queued_bytes() > limits_.pause_output_bytes &&
-                         now - session->connection->last_progress() > limits_.stalled_timeout;
-    if (silent || stalled) doomed.push_back(ticket);
+    const char* why = WhyHopeless(*session, now);
+    if (why == nullptr) return;
+    doomed.push_back(ticket);
     std::uint64_t left_out = 0;
-    if (stalled && refusal_lines_.Allow(now, left_out)) {
-      in_.log.Warn("closed a client that does not read its answers",
+    if (session->greeted && refusal_lines_.Allow(now, left_out)) {
+      in_.log.Warn("closed a client connection",
                    {{"client", session->client},
                     {"remote", session->connection->RemoteAddress()},
+                    {"reason", why},
                     {"queued_bytes", session->connection->queued_bytes()},
                     {"left_out", left_out}});
     }

@@ -36,6 +36,8 @@ struct ServiceLimits {
   std::size_t max_connections = 10'000;
   std::size_t max_in_flight_bytes = 16
                                     << 20;  // requests of one connection that are not answered yet
+  // Of all connections together: incomplete frames, unanswered requests, unread answers.
+  std::size_t max_client_bytes = 256 << 20;
   std::size_t max_in_flight_requests = 65'536;  // of one connection
   // Answers that a client does not read: over the first, nothing more is read from it; over the
   // second, reads are refused.
@@ -44,6 +46,7 @@ struct ServiceLimits {
   raft::Duration hello_timeout{5'000'000};  // from connecting to the first frame
   raft::Duration stalled_timeout{
       20'000'000};  // a paused client that reads nothing for so long is closed
+  raft::Duration half_frame_timeout{30'000'000};  // so long after its last byte
   raft::Duration default_deadline{5'000'000};
   raft::Duration max_deadline{60'000'000};
   raft::Duration slow_request{500'000};  // logged
@@ -97,6 +100,7 @@ class Service {
   std::size_t in_flight() const { return pending_.size(); }
   std::size_t connections() const { return sessions_.size(); }
   std::size_t queued_bytes() const;
+  const MemoryBudget& memory() const { return *memory_; }
 
  private:
   friend class ClientSession;
@@ -141,6 +145,9 @@ class Service {
   void FillHello(wire::HelloReply& reply) const;
   void Dispatch(ClientSession& session, const wire::Frame& frame, raft::Time now);
   void BadFrame(ClientSession& session, wire::FrameStatus status, std::size_t length);
+  void OverBudget(ClientSession& session);
+  void CloseWith(ClientSession& session, const wire::Error& error);
+  const char* WhyHopeless(const ClientSession& session, raft::Time now) const;
   void RemoveSession(std::uint64_t ticket);
   bool TakeUp(ClientSession& session, const wire::RequestHeader& header, Request& request);
   Pending& Wait(ClientSession& session, Request request, Ticket& ticket);
@@ -152,6 +159,7 @@ class Service {
   void Finished(const Request& request);
   void Refuse(const Request& request, wire::Code code, std::string message, std::uint64_t have = 0,
               std::uint64_t want = 0);
+  void RefuseForMemory(const Request& request);
   void RefuseNoLeader(const Request& request, std::string what);
   void Release(Ticket ticket);
   void LogRequest(const Request& request, raft::Duration took, const wire::Error* error);
@@ -193,12 +201,14 @@ class Service {
   const Surroundings in_;
   const ServiceIdentity identity_;
   const ServiceLimits limits_;
+  const std::shared_ptr<MemoryBudget> memory_;  // connections may outlive the service for a moment
   std::unique_ptr<Listener> listener_;
   bool stopping_ = false;
 
   Slots<std::unique_ptr<ClientSession>> sessions_;
   Slots<Pending> pending_;
-  std::size_t read_jobs_ = 0;                  // queued or running, abandoned ones included
+  std::size_t read_jobs_ = 0;  // queued or running, abandoned ones included
+  raft::Time last_sweep_{0};
   raft::Time next_sweep_ = raft::Time::max();  // no deadline of a pending request is earlier
   std::uint64_t next_cursor_ = 1;
   std::optional<raft::Time> last_confirmed_;  // leadership of this node, by a quorum
@@ -233,6 +243,7 @@ class ClientSession final : public ConnectionEvents {
 
   void OnFrame(const wire::Frame& frame) override;
   void OnBadFrame(wire::FrameStatus status, std::size_t length) override;
+  void OnOverBudget() override;
   void OnClosed(const std::string& why) override;
   void OnDrained() override { connection->ResumeReading(); }
 

@@ -114,6 +114,10 @@ bool Service::OutputFull(const Request& request) {
   if (session == nullptr) return true;  // nobody is there to read it
   Connection& connection = *(*session)->connection;
   if (connection.queued_bytes() > limits_.pause_output_bytes) connection.FlushNow();
+  if (memory_->Full()) {
+    RefuseForMemory(request);
+    return true;
+  }
   const std::size_t queued = connection.queued_bytes();
   if (queued <= limits_.max_output_bytes) return false;
   Refuse(request, wire::OVERLOADED,

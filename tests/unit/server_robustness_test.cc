@@ -224,6 +224,156 @@ TEST_F(ServerRobustness, SilentConnectionsAreClosed) {
   EXPECT_FALSE(greeted.ClosedWithin(seconds(3)));
 }
 
+TEST_F(ServerRobustness, SilentConnectionsDoNotLockPeersOut) {
+  Start();
+  std::vector<std::unique_ptr<RawClient>> silent;
+  for (int i = 0; i < 129; ++i) {
+    silent.push_back(std::make_unique<RawClient>(nodes_[0].peer_address.port));
+    ASSERT_TRUE(silent.back()->connected()) << i;
+  }
+  // Sooner than silence alone would end it.
+  EXPECT_TRUE(silent.front()->ClosedWithin(seconds(2)));
+  EXPECT_FALSE(silent.back()->ClosedWithin(milliseconds(200)));
+}
+
+// Their deadlines are over before their turn on the reading thread comes.
+TEST_F(ServerRobustness, ScansThatNobodyWaitsForAnyMoreTakeNoRoomForEver) {
+  Start();
+  RawClient client(port());
+  client.Hello();
+  std::string burst;
+  constexpr int kKeys = 2000;
+  wire::Command command;
+  for (int i = 0; i < kKeys; ++i) {
+    command.mutable_put()->set_key(fmt::format("key{:06}", i));
+    wire::AppendFrame(burst, wire::FrameType::kWrite, 0, 1000 + i, wire::RequestHeader(),
+                      command.SerializeAsString());
+  }
+  ASSERT_TRUE(client.SendBytes(burst));
+  for (int i = 0; i < kKeys; ++i) ASSERT_TRUE(client.Receive()) << i;
+  wire::ScanRequest scan;
+  scan.set_first("key");
+  scan.set_count_only(true);
+  scan.mutable_header()->set_deadline_ms(1);
+  constexpr int kScans = 400;
+  int answered = 0;
+  for (int i = 0; i < kScans; ++i) {
+    client.Send(wire::FrameType::kScan, 10'000 + i, scan);
+    if (i % 16 == 15) std::this_thread::sleep_for(milliseconds(6));
+  }
+  while (answered < kScans && client.Receive()) ++answered;
+  EXPECT_EQ(answered, kScans);
+  // Every one has left the count of those that run.
+  scan.mutable_header()->set_deadline_ms(5000);
+  for (int i = 0; i < 8; ++i) client.Send(wire::FrameType::kScan, 20'000 + i, scan);
+  for (int i = 0; i < 8; ++i) {
+    const auto answer = client.Receive();
+    ASSERT_TRUE(answer);
+    EXPECT_FALSE(answer->Header<wire::ReplyHeader>().has_error());
+  }
+  // A node that stops with scans queued and cursors open stops all the same.
+  scan.set_count_only(false);
+  for (int i = 0; i < 8; ++i) client.Send(wire::FrameType::kScan, 30'000 + i, scan);
+  server_->Stop();
+}
+
+// Commands that just fit into a frame, whatever fills them.
+TEST_F(ServerRobustness, CommandsAsLongAsAFrameAreWrittenOrRefused) {
+  Start();
+  RawClient client(port());
+  client.Hello();
+  std::string empty;
+  wire::AppendFrame(empty, wire::FrameType::kWrite, 0, 1, wire::RequestHeader(), "");
+  const std::size_t room = wire::kMaxClientFrameBytes - (empty.size() - sizeof(std::uint32_t));
+  wire::Command command;
+  command.mutable_put()->set_key("padded");
+  const std::string put = command.SerializeAsString();
+  for (const std::size_t spare : {0, 1, 2, 7, 8, 15, 16, 17, 24, 32, 64}) {
+    // Field 99, which no version knows, of a length that takes four bytes.
+    const std::size_t padding = room - spare - put.size() - 6;
+    std::string body = put + "\x9a\x06";
+    for (std::size_t left = padding, i = 0; i < 4; ++i, left >>= 7) {
+      body += static_cast<char>((left & 0x7f) | (i < 3 ? 0x80 : 0));
+    }
+    body.append(padding, 'p');
+    ASSERT_EQ(body.size(), room - spare);
+    const auto reply = client.Call(wire::FrameType::kWrite, wire::RequestHeader(), body);
+    if (reply.has_error()) {
+      EXPECT_EQ(reply.error().code(), wire::TOO_LARGE) << spare;
+    } else {
+      EXPECT_GT(reply.mod_index(), 0U) << spare;
+    }
+  }
+  auto* cas = command.mutable_compare_and_set();
+  cas->set_key("compared");
+  for (const std::size_t spare : {16, 20, 24, 32, 64}) {
+    cas->set_value(std::string(wire::kMaxValueBytes - spare, 'v'));
+    cas->set_expected_value(std::string(wire::kMaxValueBytes - spare, 'e'));
+    const std::string body = command.SerializeAsString();
+    if (body.size() > room) continue;
+    const auto error = client.Call(wire::FrameType::kWrite, wire::RequestHeader(), body).error();
+    EXPECT_TRUE(error.code() == wire::COMPARE_FAILED || error.code() == wire::TOO_LARGE)
+        << wire::Code_Name(error.code());
+  }
+  ExpectServes();
+}
+
+TEST_F(ServerRobustness, HalfARequestIsNotHeldForEver) {
+  Start([](ServerOptions& options) { options.service.half_frame_timeout = milliseconds(300); });
+  std::string frame;
+  wire::AppendFrame(frame, wire::FrameType::kGet, 0, 1, wire::GetRequest(), "key");
+  RawClient half(port());
+  half.Hello();
+  half.SendBytes(std::string_view(frame).substr(0, frame.size() - 1));
+  RawClient idle(port());
+  idle.Hello();
+  EXPECT_TRUE(half.ClosedWithin(seconds(5)));
+  EXPECT_FALSE(idle.Put("idle", "lives").has_error());
+}
+
+TEST_F(ServerRobustness, ManyHalfRequestsDoNotTakeAllMemory) {
+  constexpr std::size_t kLimit = 4 << 20;
+  Start([](ServerOptions& options) {
+    options.service.max_client_bytes = kLimit;
+    options.service.half_frame_timeout = seconds(2);
+  });
+  RawClient bystander(port());
+  bystander.Hello();
+  wire::Command command;
+  command.mutable_put()->set_key("half");
+  command.mutable_put()->set_value(std::string(wire::kMaxValueBytes, 'h'));
+  std::string frame;
+  wire::AppendFrame(frame, wire::FrameType::kWrite, 0, 1, wire::RequestHeader(),
+                    command.SerializeAsString());
+  frame.pop_back();
+  std::vector<std::unique_ptr<RawClient>> hogs;
+  int told = 0;
+  for (int i = 0; i < 6; ++i) {
+    hogs.push_back(std::make_unique<RawClient>(port()));
+    hogs.back()->Hello();
+    hogs.back()->SendBytes(frame);
+    const auto answer = hogs.back()->Receive(milliseconds(200));
+    if (!answer) continue;
+    const auto error = answer->Header<wire::HelloReply>().error();
+    EXPECT_EQ(error.code(), wire::OVERLOADED);
+    EXPECT_EQ(error.want(), kLimit);
+    EXPECT_NE(error.message().find("--max-client-bytes"), std::string::npos);
+    EXPECT_TRUE(hogs.back()->ClosedWithin(seconds(5)));
+    ++told;
+  }
+  EXPECT_GE(told, 2);
+  // At the limit small requests are answered: with a refusal until the hogs are closed.
+  while (hogs.size() > 4) hogs.pop_back();
+  for (int i = 0; i < 100; ++i) {
+    const auto reply = bystander.Put("small", "value");
+    if (!reply.has_error()) break;
+    ASSERT_EQ(reply.error().code(), wire::OVERLOADED);
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  EXPECT_FALSE(bystander.Put("small", "value").has_error());
+  ExpectServes();
+}
+
 TEST_F(ServerRobustness, TooManyConnectionsAreToldSo) {
   Start([](ServerOptions& options) { options.service.max_connections = 2; });
   std::this_thread::sleep_for(
@@ -392,6 +542,7 @@ TEST_F(ServerRobustness, HttpAnswersAndRefuses) {
   EXPECT_NE(metrics.find("HTTP/1.1 200"), std::string::npos);
   EXPECT_NE(metrics.find("# TYPE quorate_request_duration_seconds histogram"), std::string::npos);
   EXPECT_NE(metrics.find("quorate_role{role=\"leader\"} 1"), std::string::npos);
+  EXPECT_NE(metrics.find("quorate_client_memory_limit_bytes 268435456"), std::string::npos);
   EXPECT_NE(get("/healthz").find("200"), std::string::npos);
   EXPECT_NE(get("/readyz").find("ready"), std::string::npos);
   EXPECT_NE(get("/status").find("\"role\":\"leader\""), std::string::npos);
