@@ -1,5 +1,6 @@
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -11,16 +12,33 @@ namespace {
 
 using namespace quorate::server;  // NOLINT(google-build-using-namespace)
 
-// Each connection is a descriptor, and so is each file of the database.
-void RaiseFileLimit() {
+// Each connection is a descriptor, and so is each file of the log and the database. Returns how
+// many this process may have open.
+std::size_t RaiseFileLimit() {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  return limit.rlim_cur;
 }
 
-int Serve(const ServerOptions& options) {
+// Clients must leave descriptors for files: a node that cannot open its next log file must end.
+void LimitConnections(std::size_t files, ServiceLimits& limits, Logger& log) {
+  constexpr std::size_t kFilesAndPeers = 1024;
+  constexpr std::size_t kFewest = 64;
+  const std::size_t room = std::max(files, kFilesAndPeers + kFewest) - kFilesAndPeers;
+  if (limits.max_connections <= room) return;
+  log.Warn(
+      "fewer client connections than --max-connections: raise the limit on open files "
+      "(ulimit -Hn, LimitNOFILE=)",
+      {{"max_connections", limits.max_connections}, {"taken", room}, {"open_files", files}});
+  limits.max_connections = room;
+}
+
+int Serve(ServerOptions options, std::size_t files) {
   Logger log(options.log_format, options.log_level, options.id);
+  LimitConnections(files, options.service, log);
   const auto fail = [&](const quorate::storage::Error& error) {
     // One line for whoever typed the command; machines that read JSON get JSON.
     if (options.log_format == LogFormat::kJson) {
@@ -41,8 +59,8 @@ int Serve(const ServerOptions& options) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  RaiseFileLimit();
+  const std::size_t files = RaiseFileLimit();
   const CommandLine command_line = ParseCommandLine(argc, argv);
   if (!command_line.options) return command_line.exit_code;
-  return Serve(*command_line.options);
+  return Serve(*command_line.options, files);
 }
