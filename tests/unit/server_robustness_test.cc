@@ -105,6 +105,33 @@ TEST_F(ServerRobustness, LimitsAreNamed) {
       wire::INVALID);
 }
 
+TEST_F(ServerRobustness, NamesNeedNotBeText) {
+  Start();
+  RawClient client(port());
+  const std::string binary("\0\n\xff\xc3", 4);
+  wire::HelloRequest hello;
+  hello.set_protocol(wire::kProtocolVersion);
+  hello.set_client(binary);
+  client.Send(wire::FrameType::kHello, 0, hello);
+  const auto greeted = client.Receive();
+  ASSERT_TRUE(greeted);
+  EXPECT_FALSE(greeted->Header<wire::HelloReply>().has_error());
+  wire::GetRequest get;
+  wire::ScanRequest scan;
+  wire::RequestHeader header;
+  header.set_request_id(binary);
+  header.set_traceparent(binary);
+  *get.mutable_header() = header;
+  *scan.mutable_header() = header;
+  wire::Command command;
+  command.mutable_put()->set_key("k");
+  EXPECT_FALSE(
+      client.Call(wire::FrameType::kWrite, header, command.SerializeAsString()).has_error());
+  EXPECT_FALSE(client.Call(wire::FrameType::kGet, get, "k").has_error());
+  EXPECT_FALSE(client.Call(wire::FrameType::kScan, scan, "").has_error());
+  EXPECT_FALSE(client.Call(wire::FrameType::kStatus, header, "").has_error());
+}
+
 TEST_F(ServerRobustness, UnknownCommandsAndTypesAreRefusedAndTheConnectionLives) {
   Start();
   RawClient client(port());
