@@ -26,7 +26,7 @@ Status CheckOptions(const LogOptions& options) {
 // The next entry from the reader, whose index must be `expected`.
 Result<raft::Entry> ReadEntry(RecordReader& reader, raft::Index expected) {
   while (true) {
-    const Result<std::optional<Record>> record = reader.Next();
+    const Result<std::optional<LogRecord>> record = reader.Next();
     if (!record) return Forward(record);
     if (*record && (*record)->type != RecordType::kEntry) continue;
     std::string_view payload = *record ? (*record)->payload : std::string_view();

@@ -88,7 +88,7 @@ class Recovery {
     // No offset in it can overflow a Place, whatever has been appended to the file.
     found.size = std::min(*size, kMaxSegmentBytes + kMaxRecordBytes);
     RecordReader reader(*found.segment.file, found.segment.sequence, 0, found.size);
-    const Result<std::optional<Record>> record = reader.Next();
+    const Result<std::optional<LogRecord>> record = reader.Next();
     if (!record) return Forward(record);
     if (!*record || (*record)->type != RecordType::kSegment) {
       return Corrupt(directory_, place, "the segment has no valid header");
@@ -111,7 +111,7 @@ class Recovery {
     return {};
   }
 
-  tl::unexpected<Error> FromTheFuture(Place place, const Record& record) const {
+  tl::unexpected<Error> FromTheFuture(Place place, const LogRecord& record) const {
     return Fail(
         ErrorCode::kMismatch,
         Describe(directory_, place) + ": a record of type " +
@@ -124,7 +124,7 @@ class Recovery {
   Status ReplayRecords(const Found& found, RecordReader& reader, Replay& replay) {
     while (!reader.AtEnd()) {
       const Place place{found.segment.sequence, static_cast<std::uint32_t>(reader.offset())};
-      const Result<std::optional<Record>> record = reader.Next();
+      const Result<std::optional<LogRecord>> record = reader.Next();
       if (!record) return Forward(record);
       if (!*record) break;
       if (!Replay::Understands(**record)) return FromTheFuture(place, **record);
@@ -150,7 +150,7 @@ class Recovery {
     const std::uint64_t end = reader.offset();
     const Place bad{found.segment.sequence, static_cast<std::uint32_t>(end)};
     while (!reader.AtEnd()) {
-      const Result<std::optional<Record>> record = reader.Next();
+      const Result<std::optional<LogRecord>> record = reader.Next();
       if (!record) return Forward(record);
       if (!*record) {
         reader.Skip();

@@ -45,12 +45,12 @@ void FinishRecord(std::string& out, std::size_t begin, RecordType type, Place sy
   StoreInt(header, Crc32c(std::string_view(out).substr(begin + 4), seed));
 }
 
-std::optional<Record> ParseRecord(std::string_view in, std::uint32_t seed) {
+std::optional<LogRecord> ParseRecord(std::string_view in, std::uint32_t seed) {
   if (in.size() < kRecordHeaderBytes) return std::nullopt;
   const std::size_t bytes = BytesOf(in);
   if (bytes == 0 || bytes > in.size()) return std::nullopt;
   if (Crc32c(in.substr(4, bytes - 4), seed) != LoadInt<std::uint32_t>(in)) return std::nullopt;
-  Record record;
+  LogRecord record;
   record.type = static_cast<RecordType>(LoadInt<std::uint32_t>(in, 8));
   record.group = LoadInt<std::uint32_t>(in, 12);
   record.synced_to = Place::Unpack(LoadInt<std::uint64_t>(in, 16));
@@ -86,7 +86,7 @@ std::size_t RecordReader::PlausibleBytes(std::string_view header) const {
   return BytesOf(header);
 }
 
-Result<std::optional<Record>> RecordReader::Next() {
+Result<std::optional<LogRecord>> RecordReader::Next() {
   Result<std::string_view> front = Peek(kRecordHeaderBytes);
   if (!front) return Forward(front);
   if (front->size() < kRecordHeaderBytes) return std::nullopt;
@@ -94,7 +94,7 @@ Result<std::optional<Record>> RecordReader::Next() {
   if (bytes == 0 || bytes > end_ - offset_) return std::nullopt;
   front = Peek(bytes);
   if (!front) return Forward(front);
-  std::optional<Record> record = ParseRecord(*front, seed_);
+  std::optional<LogRecord> record = ParseRecord(*front, seed_);
   if (record) offset_ += record->bytes;
   return record;
 }

@@ -58,7 +58,7 @@ constexpr std::size_t RecordBytes(std::size_t payload_bytes) {
 
 inline constexpr std::size_t kMaxRecordBytes = RecordBytes(kMaxPayloadBytes);
 
-struct Record {
+struct LogRecord {
   RecordType type{};
   std::uint32_t group = 0;  // which raft group of the node; 0 for now
   Place synced_to;          // everything before this was durable when the record was written
@@ -75,7 +75,7 @@ void FinishRecord(std::string& out, std::size_t begin, RecordType type, Place sy
                   std::uint32_t seed);
 
 // The record at the front of `in`; nothing if there is no whole valid one.
-std::optional<Record> ParseRecord(std::string_view in, std::uint32_t seed);
+std::optional<LogRecord> ParseRecord(std::string_view in, std::uint32_t seed);
 
 void AppendHardState(raft::HardState state, std::string& out);
 std::optional<raft::HardState> ParseHardState(std::string_view payload);
@@ -87,7 +87,7 @@ class RecordReader {
   RecordReader(const File& file, std::uint32_t segment, std::uint64_t begin, std::uint64_t end);
 
   // The next record, valid until the next call; nothing if there is no valid one at offset().
-  Result<std::optional<Record>> Next();
+  Result<std::optional<LogRecord>> Next();
   // Tries `kRecordAlignment` bytes further: the search behind a damaged record.
   void Skip() { offset_ += kRecordAlignment; }
 

@@ -12,12 +12,12 @@ Replay::Replay(const SegmentHeader& first)
   contents_.last = first.start.index;
 }
 
-bool Replay::Understands(const Record& record) {
+bool Replay::Understands(const LogRecord& record) {
   return record.group == 0 && record.type >= RecordType::kSegment &&
          record.type <= RecordType::kClean;
 }
 
-std::optional<std::string> Replay::Apply(const Record& record, Place place) {
+std::optional<std::string> Replay::Apply(const LogRecord& record, Place place) {
   clean_ = record.type == RecordType::kClean;
   synced_to_ = std::max(synced_to_, record.synced_to);
   switch (record.type) {
@@ -38,7 +38,7 @@ raft::Position Replay::Last() const {
   return {contents_.last, terms.empty() ? contents_.start.term : terms.back().term};
 }
 
-std::optional<std::string> Replay::ApplyHeader(const Record& record) {
+std::optional<std::string> Replay::ApplyHeader(const LogRecord& record) {
   const auto header = SegmentHeader::Decode(record.payload);
   if (!header) return "the segment header has an unknown form";
   if (header->last != Last() || header->hard_state != hard_state_) {
@@ -47,14 +47,14 @@ std::optional<std::string> Replay::ApplyHeader(const Record& record) {
   return std::nullopt;
 }
 
-std::optional<std::string> Replay::ApplyHardState(const Record& record) {
+std::optional<std::string> Replay::ApplyHardState(const LogRecord& record) {
   const auto state = ParseHardState(record.payload);
   if (!state) return "the term and vote have an unknown form";
   hard_state_ = *state;
   return std::nullopt;
 }
 
-std::optional<std::string> Replay::ApplyEntry(const Record& record, Place place) {
+std::optional<std::string> Replay::ApplyEntry(const LogRecord& record, Place place) {
   std::string_view payload = record.payload;
   const std::optional<raft::Entry> entry = TakeEntry(payload);
   if (!entry || !payload.empty()) return "the entry has an unknown form";

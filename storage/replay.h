@@ -22,10 +22,10 @@ class Replay {
   explicit Replay(const SegmentHeader& first);
 
   // False: written by a newer version, for which guessing would be wrong.
-  static bool Understands(const Record& record);
+  static bool Understands(const LogRecord& record);
   // What is wrong with the record, if anything. Its checksum is right, so that it was written this
   // way.
-  std::optional<std::string> Apply(const Record& record, Place place);
+  std::optional<std::string> Apply(const LogRecord& record, Place place);
 
   const raft::HardState& hard_state() const { return hard_state_; }
   const raft::LogContents& contents() const { return contents_; }
@@ -38,9 +38,9 @@ class Replay {
 
  private:
   raft::Position Last() const;
-  std::optional<std::string> ApplyHeader(const Record& record);
-  std::optional<std::string> ApplyHardState(const Record& record);
-  std::optional<std::string> ApplyEntry(const Record& record, Place place);
+  std::optional<std::string> ApplyHeader(const LogRecord& record);
+  std::optional<std::string> ApplyHardState(const LogRecord& record);
+  std::optional<std::string> ApplyEntry(const LogRecord& record, Place place);
   void Truncate(raft::Index from);
 
   EntryIndex index_;
