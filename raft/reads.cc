@@ -12,26 +12,25 @@ bool Raft::TermStartCommitted() const {
 
 void Raft::RequestRead(Time now, std::uint64_t id) {
   if (Leader* leader = AsLeader()) {
-    if (leader->rounds.waiting.size() >= options_.max_forwarded_reads) {
-      ready_.reads.push_back({id, ReadFailure::kOverloaded, 0, false});
-    } else {
-      TakeUpRead(*leader, {kNoNode, id, 0});
-    }
+    TakeUpRead(*leader, {kNoNode, id, 0});
   } else {
     ForwardRead(now, {.read = id, .requested = now, .sent = now, .patience = options_.read_retry});
   }
 }
 
 void Raft::Handle(Time, NodeId from, const ReadIndexRequest& request) {
-  Leader* leader = AsLeader();
-  if (leader == nullptr || leader->rounds.waiting.size() >= options_.max_forwarded_reads) {
-    Send(from, ReadIndexReply{.id = request.id, .granted = false, .index = 0});
+  const WaitingRead read{from, request.id, 0};
+  if (Leader* leader = AsLeader()) {
+    TakeUpRead(*leader, read);
   } else {
-    TakeUpRead(*leader, {from, request.id, 0});
+    AnswerRead(read, ReadFailure::kLeaderChanged);
   }
 }
 
 void Raft::TakeUpRead(Leader& leader, WaitingRead read) {
+  if (leader.rounds.waiting.size() >= options_.max_forwarded_reads) {
+    return AnswerRead(read, ReadFailure::kOverloaded);
+  }
   if (Broken(options_.control, Control::kInFlightRoundAck) && !leader.rounds.in_flight.empty()) {
     read.index = commit_;
     leader.rounds.in_flight.back().reads.push_back(read);

@@ -132,8 +132,6 @@ void Replica::ProposeQueued(raft::Time now) {
 
 void Replica::RequestQueuedReads(raft::Time now) {
   if (queued_reads_.empty()) return;
-  ++stats_.read_batches;
-  stats_.reads += queued_reads_.size();
   const std::uint64_t id = next_read_batch_++;
   read_batches_[id] = std::exchange(queued_reads_, {});
   core_.RequestRead(now, id);
@@ -210,11 +208,6 @@ void Replica::StartLogWrite() {
         if (!job->status)
           return host_.Fatal("the log could not be written: " + job->status.error().message);
         const raft::Duration took = host_.Now() - job->started;
-        ++stats_.log_syncs;
-        stats_.last_sync_micros = static_cast<std::uint64_t>(took.count());
-        stats_.log_sync_micros += stats_.last_sync_micros;
-        stats_.entries_appended += job->entries;
-        stats_.bytes_appended += job->bytes;
         if (observer_.on_log_sync) observer_.on_log_sync(took, job->entries, job->bytes);
         core_.OnDurable(host_.Now(), job->batches.back().token);
         if (job->wants_spare) PrepareSpare();
@@ -265,8 +258,6 @@ void Replica::StartApply() {
         apply_busy_ = false;
         if (!job->results)
           return host_.Fatal("entries could not be applied: " + job->results.error().message);
-        ++stats_.apply_batches;
-        stats_.entries_applied += job->entries.size();
         if (observer_.on_apply) observer_.on_apply(host_.Now() - job->started, job->entries.size());
         OnApplied(*job->results);
         host_.PumpSoon();

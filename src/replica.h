@@ -71,19 +71,6 @@ class Host {
   virtual void OnSoftState(const raft::SoftState& state) = 0;
 };
 
-// Counters for metrics; the loop's own.
-struct ReplicaStats {
-  std::uint64_t log_syncs = 0;
-  std::uint64_t log_sync_micros = 0;  // total, as seen by the loop
-  std::uint64_t last_sync_micros = 0;
-  std::uint64_t entries_appended = 0;
-  std::uint64_t bytes_appended = 0;
-  std::uint64_t apply_batches = 0;
-  std::uint64_t entries_applied = 0;
-  std::uint64_t read_batches = 0;  // read-index requests to the core
-  std::uint64_t reads = 0;
-};
-
 // Called once for each batch, for histograms; may be null.
 struct ReplicaObserver {
   std::function<void(raft::Duration sync, std::size_t entries, std::size_t bytes)> on_log_sync;
@@ -142,9 +129,6 @@ class Replica {
     raft::Index fresh_index = 0;
   };
   std::optional<Age> AgeOf(raft::Index applied, raft::Time now) const;
-  std::size_t pending_writes() const { return pending_writes_.size(); }
-  std::size_t queued_log_bytes() const { return queued_log_bytes_; }
-  const ReplicaStats& stats() const { return stats_; }
   void Observe(ReplicaObserver observer) { observer_ = std::move(observer); }
 
  private:
@@ -204,7 +188,6 @@ class Replica {
 
   bool shutting_down_ = false;
   std::function<void()> shutdown_done_;
-  ReplicaStats stats_;
   ReplicaObserver observer_;
 };
 
