@@ -151,6 +151,10 @@ void Raft::Handle(Time now, NodeId from, const AppendReply& reply) {
 // a follower with a stuck disk would let another window follow. Where that cannot be counted any
 // more, its disk must catch up first.
 void Raft::LeaveProbe(Progress& peer, Index verified) {
+  // An answer to an older question, or from a follower that has restarted in this term and
+  // forgotten what was proven to it: the probe behind `match` must still reach it, or it would
+  // never commit.
+  if (verified < peer.match) return;
   if (verified > peer.match && peer.match + 1 < log_.first_cached()) {
     peer.BecomeProbe(peer.match + 1);  // where memory holds nothing, so that probes carry nothing
     peer.probe_sent = true;
