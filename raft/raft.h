@@ -33,6 +33,7 @@
 #include "raft/options.h"
 #include "raft/progress.h"
 #include "raft/rounds.h"
+#include "raft/snapshot.h"
 #include "raft/types.h"
 
 namespace quorate::raft {
@@ -69,6 +70,8 @@ struct DurabilityToken {
 // the log held from i on.
 struct AppendBatch {
   DurabilityToken token;
+  // First of all empty the log, which then starts behind this position: a snapshot took its place.
+  std::optional<SnapshotMark> reset;
   std::optional<HardState> hard_state;
   std::vector<Entry> entries;
 };

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "raft/raft.h"
+#include "src/snapshot_transfer.h"
 #include "storage/log.h"
 #include "storage/state_machine.h"
 
@@ -24,7 +25,8 @@ enum class Lane {
   kLog,      // write and sync the log
   kApply,    // apply to the state machine
   kRead,     // reads that may touch the disk
-  kPrepare,  // make the next log segment ready
+  kPrepare,  // make the next log segment ready, cut the log
+  kSnapshot,  // take, send, fetch and check snapshots
 };
 
 // How a write ended. Anything but kApplied is certain not to have been executed.
@@ -58,6 +60,8 @@ class Host {
   virtual raft::Time Now() = 0;
   // Best effort; may be lost, delayed, duplicated, reordered.
   virtual void Send(raft::Message message) = 0;
+  // On a lane of its own, best effort as well.
+  virtual void SendSnapshot(raft::NodeId to, SnapshotMessage message) = 0;
   // Runs `work` on the lane, then `done` on the loop.
   virtual void Run(Lane lane, std::function<void()> work, std::function<void()> done) = 0;
   // Asks for one Pump() once what is ready now has been taken up: that is what makes batches.

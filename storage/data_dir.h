@@ -2,8 +2,12 @@
 //
 //   LOCK           held while a process runs
 //   IDENTITY       cluster id, node id, format version, member uuid; text, with a checksum
+//   CURRENT        which generation of the database counts; text, with a checksum
+//   QUARANTINED    why this node must not take part any more; there only if it must not
 //   log/           segments (log.h)
-//   db/            RocksDB (state_machine.h)
+//   db-00000001/   the database (state_machine.h); db-<CURRENT + 1> is a snapshot on its way in
+//   INCOMING       the manifest of that snapshot, so that fetching it goes on after a restart
+//   snapshots/     kept for other nodes to fetch (snapshot.h)
 #pragma once
 
 #include <cstdint>
@@ -17,13 +21,23 @@
 
 namespace quorate::storage {
 
-inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kFormatVersion = 2;
 
 struct Identity {
   std::uint64_t cluster_id = 0;
   raft::NodeId node_id = 0;
   raft::Uuid uuid;
+  // Of the backup that the directory was restored from (Manifest::id), 0 if none: nodes with different
+  // origins never had the same state, and must not talk to each other.
+  std::uint64_t origin = 0;
   std::uint32_t format_version = kFormatVersion;
+};
+
+// Which database counts. Switching it is the one commit point of installing a snapshot (D4).
+struct CurrentDatabase {
+  std::uint32_t generation = 1;
+  raft::Position installed;  // of the snapshot that it came from; {0, 0}: it was empty at first
+  friend bool operator==(const CurrentDatabase&, const CurrentDatabase&) = default;
 };
 
 class DataDir {
@@ -48,13 +62,30 @@ class DataDir {
 
   const Identity& identity() const { return identity_; }
   std::string log_path() const { return path_ + "/log"; }
-  std::string database_path() const { return path_ + "/db"; }
+  std::string snapshots_path() const { return path_ + "/snapshots"; }
+  std::string incoming_manifest_path() const { return path_ + "/INCOMING"; }
+
+  const CurrentDatabase& current() const { return current_; }
+  std::string database_path() const { return DatabasePath(current_.generation); }
+  std::string next_database_path() const { return DatabasePath(current_.generation + 1); }
+  // Makes the next generation the current one, durably and atomically: write, sync, rename, sync. The
+  // one before it is still there. kNoSpace: nothing has changed.
+  Status SwitchDatabase(raft::Position installed);
+  // Removes every database but the current one, and `keep_next` or not the one that is on its way in.
+  Status RemoveOtherDatabases(bool keep_next);
+
+  // Marks the directory so that Open() refuses it from now on, with this reason.
+  Status Quarantine(const std::string& reason);
 
  private:
   DataDir(std::string path, Identity identity, std::unique_ptr<FileLock> lock);
 
+  std::string DatabasePath(std::uint32_t generation) const;
+
+  FileSystem& files_;
   std::string path_;
   Identity identity_;
+  CurrentDatabase current_;
   std::unique_ptr<FileLock> lock_;
 };
 

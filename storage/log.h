@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "raft/controls.h"
 #include "raft/raft.h"
 #include "storage/file_system.h"
 #include "storage/result.h"
@@ -16,7 +17,8 @@
 namespace quorate::storage {
 
 struct LogOptions {
-  std::uint64_t segment_bytes = 64 << 20;  // 64 KiB to 1 GiB
+  std::uint64_t segment_bytes = 64 << 20;  // 4 KiB to 1 GiB
+  raft::Control control = raft::Control::kNone;
 };
 
 // What opening found.
@@ -34,12 +36,17 @@ struct LogRecovery {
 
 struct LogStats {
   std::uint64_t syncs = 0;
-  std::uint64_t bytes_written = 0;
+  std::uint64_t bytes_written = 0;  // since the start
   std::uint64_t segments = 0;
+  std::uint64_t disk_bytes = 0;  // of all segments, the spare too
+  std::uint64_t recycled = 0;    // segments that were made from old ones, since the start
+  raft::Index first = 0;         // that the log holds; last + 1 if it holds none
+  // Records that are sure to find room without another segment.
+  std::uint64_t room_bytes = 0;
 };
 
-// Append(), Close() and stats() belong to one thread (the log writer); Read() may run on any thread
-// beside it; PrepareSpare() on any one other thread.
+// Append() and Close() belong to one thread (the log writer); PrepareSpare() and Cut() to one other;
+// everything else may run on any thread beside them.
 class Log {
  public:
   // Makes an empty, durable log in `directory`, which must exist and hold no segment.
@@ -56,7 +63,11 @@ class Log {
   virtual ~Log() = default;
 
   // Writes the batches in order and syncs once. An entry with index i replaces everything from i
-  // on. An error is final for the process.
+  // on. An error is final for the process, with one exception: kNoSpace, when there is no room for
+  // another segment. Then nothing of the last batch that is not durable counts; call again with the
+  // same batches once there may be room (writing those again that made it is harmless).
+  // Entries leave the last kReservedBytes of a segment alone unless a spare one is ready, so that a
+  // term and a vote find room on a full disk.
   virtual Status Append(std::span<const raft::AppendBatch> batches) = 0;
   // Entries from `first` to `last`, up to `max_bytes` but at least one. kNotFound if `first` is not
   // in the log.
@@ -66,12 +77,28 @@ class Log {
   // True if the next segment should be made ready ahead of use: zero-filling 64 MiB in Append()
   // would stall writers.
   virtual bool WantsSpare() const = 0;
+  // kNoSpace leaves nothing behind: try again later.
   virtual Status PrepareSpare() = 0;
+
+  // Where Cut(limit) would make the log start: the end of the last segment all of whose entries have
+  // index <= limit and are not replaced by later ones; the present start if there is none.
+  virtual raft::Position CutPoint(raft::Index limit) const = 0;
+  // Bytes of the segments that hold entries after `index`: about what must be read to bring a
+  // follower up to date from there.
+  virtual std::uint64_t BytesAfter(raft::Index index) const = 0;
+  // Drops the segments before `start`, which CutPoint() gave. All that they held must be flushed to
+  // the state machine. One of them becomes the spare segment, unless there is one or a reader still
+  // has it open.
+  virtual Status Cut(raft::Position start) = 0;
 
   // Writes the clean-shutdown mark and syncs. No call but the destructor may follow.
   virtual Status Close() = 0;
   virtual LogStats stats() const = 0;
 };
+
+// What is kept free for term, vote and a new leader's first entry at the end of each segment; a
+// sixteenth of small segments.
+inline constexpr std::uint64_t kReservedBytes = 256 << 10;
 
 struct Log::Opened {
   std::unique_ptr<Log> log;

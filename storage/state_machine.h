@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "raft/configuration.h"
 #include "raft/entry.h"
 #include "storage/result.h"
 
@@ -44,8 +46,8 @@ struct ReadOutcome {
   raft::Position at;
 };
 
-// The state at one position, held still while it lives, which must end before the state machine's
-// does. For scans. Any thread.
+// The state at one position, held still while it lives, even beyond the state machine's own life (a
+// snapshot may replace that while a scan goes on). Any thread.
 class StateView {
  public:
   virtual ~StateView() = default;
@@ -66,13 +68,13 @@ class StateView {
                             std::size_t max_bytes, bool count_only) const = 0;
 };
 
-// Apply() and Flush() belong to one thread (the applier); everything else to any.
+// Apply() belongs to one thread (the applier); everything else to any, beside it.
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
 
   // Applies consecutive entries, the first at applied().index + 1, atomically with the new
-  // position. One result each.
+  // position. One result each. kNoSpace: nothing was applied, try the same entries again later.
   virtual Result<std::vector<Applied>> Apply(std::span<const raft::Entry> entries) = 0;
 
   // What reads see now; and what a crash would fall back to at worst.
@@ -85,9 +87,21 @@ class StateMachine {
   virtual Result<std::optional<ReadOutcome>> Get(std::string_view key, Cost cost) const = 0;
   virtual std::unique_ptr<StateView> View() const = 0;
 
-  // Makes everything applied durable.
+  // Makes everything applied durable. kNoSpace: try again later.
   virtual Status Flush() = 0;
+
+  // The last configuration applied; nothing if none has been.
+  virtual std::optional<raft::Configuration> configuration() const = 0;
+  // About what a snapshot would take, in bytes.
+  virtual std::uint64_t disk_bytes() const = 0;
+  // Writes a copy of the state as of some position at or after applied() into `directory`, which
+  // must not exist; whole and durable on return. Cheap: files that do not change are linked.
+  virtual Status Checkpoint(const std::string& directory) = 0;
 };
+
+// Opens, or makes, the state machine in a directory: RocksDB in the server, a model in the simulator.
+using OpenStateMachine =
+    std::function<Result<std::unique_ptr<StateMachine>>(const std::string& directory)>;
 
 struct DatabaseOptions {
   std::uint64_t memtable_bytes = 64 << 20;
