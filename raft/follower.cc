@@ -35,15 +35,18 @@ void Raft::Handle(Time now, NodeId from, Append& append) {
                            .rejected = append.previous.index,
                            .hint = log_.LastNotAfter(before, append.previous.term),
                            .round = HardStateDurable() ? round_seen_ : 0,
-                           .clock = Clock(now)});
+                           .clock = Clock(now),
+                           .full = disk_full_});
     return;
   }
   Index proven = append.previous.index;
   bool appended = false;
   for (Entry& entry : append.entries) {
+    const bool held = Holds(log_, commit_, {entry.index, entry.term});
+    if (!held && !TakesOnFullDisk(entry)) break;
     proven = entry.index;
     // A duplicate, or overtaken: never cut for it (CCF).
-    if (Holds(log_, commit_, {entry.index, entry.term})) continue;
+    if (held) continue;
     if (entry.index <= log_.last()) TruncateLog(entry.index);
     AppendToLog(std::move(entry));
     appended = true;
@@ -64,7 +67,7 @@ void Raft::Handle(Time now, NodeId from, const Heartbeat& heartbeat) {
   // verified prefix may commit, whatever the leader says.
   const bool broken = Broken(options_.control, Control::kUnverifiedCommit);
   CommitTo(std::min(heartbeat.commit, broken ? log_.last() : verified_));
-  SendDurably(from, HeartbeatReply{heartbeat.round, Clock(now)});
+  SendDurably(from, HeartbeatReply{heartbeat.round, Clock(now), disk_full_});
 }
 
 void Raft::Acknowledge(Time now) {
@@ -75,7 +78,8 @@ void Raft::Acknowledge(Time now) {
                              .rejected = 0,
                              .hint = {},
                              .round = round_seen_,
-                             .clock = Clock(now)});
+                             .clock = Clock(now),
+                             .full = disk_full_});
 }
 
 // A fact that never expires (D6.3): believed even if the message is old or its term is over; only a

@@ -50,12 +50,17 @@ struct BodyText {
     } else {
       out << "rejected=" << m.rejected << " hint=" << Text(m.hint);
     }
-    out << " round=" << m.round;
+    out << " round=" << m.round << (m.full ? " full" : "");
   }
   void operator()(const Heartbeat& m) const {
     out << "Heartbeat commit=" << m.commit << " round=" << m.round << Text(m.anchor);
   }
-  void operator()(const HeartbeatReply& m) const { out << "HeartbeatReply round=" << m.round; }
+  void operator()(const HeartbeatReply& m) const {
+    out << "HeartbeatReply round=" << m.round << (m.full ? " full" : "");
+  }
+  void operator()(const SnapshotOffer& m) const {
+    out << "SnapshotOffer " << m.snapshot << " at " << Text(m.position);
+  }
   void operator()(const ReadIndexRequest& m) const { out << "ReadIndex id=" << m.id; }
   void operator()(const ReadIndexReply& m) const {
     out << "ReadIndexReply id=" << m.id;
@@ -85,6 +90,7 @@ std::string ToString(const Ready& ready) {
   }
   if (ready.append) {
     out << "write";
+    if (ready.append->reset) out << " reset=" << Text(ready.append->reset->position);
     if (ready.append->hard_state) {
       out << " term=" << ready.append->hard_state->term
           << " vote=" << ready.append->hard_state->vote;
@@ -94,6 +100,11 @@ std::string ToString(const Ready& ready) {
   }
   for (const FetchRequest& fetch : ready.fetches) {
     out << "fetch for " << fetch.to << " " << fetch.first << ".." << fetch.last << "\n";
+  }
+  if (ready.wants_snapshot) out << "wants a snapshot to offer\n";
+  if (ready.offered) {
+    out << "offered snapshot " << ready.offered->snapshot << " at " << Text(ready.offered->position)
+        << " by " << ready.offered->from << "\n";
   }
   for (const ReadResult& read : ready.reads) {
     out << "read " << read.id << " ";
@@ -162,12 +173,22 @@ const char* ToString(ProposeError error) {
       return "overloaded";
     case ProposeError::kTransferring:
       return "transferring";
+    case ProposeError::kDiskFull:
+      return "disk full";
   }
   return "unknown";
 }
 
 const char* ToString(ProgressState state) {
-  return state == ProgressState::kProbe ? "probe" : "replicate";
+  switch (state) {
+    case ProgressState::kProbe:
+      return "probe";
+    case ProgressState::kReplicate:
+      return "replicate";
+    case ProgressState::kSnapshot:
+      return "snapshot";
+  }
+  return "unknown";
 }
 
 }  // namespace quorate::raft

@@ -21,8 +21,10 @@ void Raft::TickLeader(Time now) {
   if (leader == nullptr) return;
   if (leader->transfer_to != kNoNode && now >= leader->transfer_deadline)
     leader->transfer_to = kNoNode;
+  HandOverIfFull(now);
   if (now < leader->next_heartbeat) return;
   for (auto& [id, peer] : leader->peers) {
+    if (peer.state == ProgressState::kSnapshot) continue;
     const bool probing = peer.state == ProgressState::kProbe;
     const Duration patience = options_.heartbeat * (probing ? 1 : kSilentHeartbeats);
     // Until everything sent is known to be durable there, not only received: the ack that says so
@@ -53,12 +55,21 @@ void Raft::SendHeartbeats() {
 }
 
 void Raft::SendAppends(Time now, NodeId id, Progress& peer) {
+  if (peer.state != ProgressState::kSnapshot && !LogReaches(peer)) {
+    peer.BecomeSnapshot(log_.start().index);
+  }
+  if (peer.state == ProgressState::kSnapshot) return OfferSnapshot(now, id, peer);
+  // What a full disk may still take: the first entry of a term, not a backlog.
+  const bool hold_back = peer.disk_full && (peer.next < log_.first_cached() ||
+                                            log_.BytesAfter(peer.next - 1) > kProbeBytes);
   if (peer.state == ProgressState::kProbe) {
     if (peer.probe_sent) return;
     peer.probe_sent = true;
-    SendAppend(now, id, peer, log_.Slice(peer.next, log_.last(), kProbeBytes));
+    SendAppend(now, id, peer,
+               hold_back ? std::vector<Entry>() : log_.Slice(peer.next, log_.last(), kProbeBytes));
     return;
   }
+  if (hold_back) return;
   while (peer.next <= log_.last() && peer.inflight_bytes < options_.max_inflight_bytes &&
          !peer.fetching) {
     if (peer.next < log_.first_cached()) {
@@ -116,13 +127,15 @@ void Raft::OnUnreachable(NodeId id) {
   if (peer.state == ProgressState::kReplicate) peer.BecomeProbe(peer.match + 1);
 }
 
-Progress* Raft::Heard(Time now, NodeId from, std::uint64_t round, const ClockReading& clock) {
+Progress* Raft::Heard(Time now, NodeId from, std::uint64_t round, const ClockReading& clock,
+                      bool full) {
   Leader* leader = AsLeader();
   if (leader == nullptr) return nullptr;
   const auto it = leader->peers.find(from);
   if (it == leader->peers.end()) return nullptr;
   Progress& peer = it->second;
   peer.last_heard = now;
+  peer.disk_full = full;
   peer.round = std::max(peer.round, round);
   // A follower that has restarted in this term no longer knows what was proven to it, and would
   // wait for ever for an append that says so.
@@ -133,17 +146,23 @@ Progress* Raft::Heard(Time now, NodeId from, std::uint64_t round, const ClockRea
 }
 
 void Raft::Handle(Time now, NodeId from, const HeartbeatReply& reply) {
-  Heard(now, from, reply.round, reply.clock);
+  Heard(now, from, reply.round, reply.clock, reply.full);
 }
 
 void Raft::Handle(Time now, NodeId from, const AppendReply& reply) {
-  Progress* peer = Heard(now, from, reply.round, reply.clock);
+  Progress* peer = Heard(now, from, reply.round, reply.clock, reply.full);
   if (peer == nullptr) return;
   if (!reply.accepted) return Refused(*peer, reply);
   QUORATE_ASSERT(reply.durable <= reply.verified && reply.verified <= log_.last(),
                  "a follower acknowledges only what this leader sent");
   peer->Acknowledged(reply.verified, reply.durable);
-  if (peer->state == ProgressState::kProbe) LeaveProbe(*peer, reply.verified);
+  if (peer->match + 1 >= log_.first_cached()) peer->prefer_log = false;
+  if (peer->state == ProgressState::kProbe) {
+    LeaveProbe(*peer, reply.verified);
+  } else if (peer->state == ProgressState::kSnapshot && peer->match >= peer->snapshot_floor) {
+    peer->prefer_log = true;
+    peer->BecomeProbe(peer->match + 1);
+  }
   AdvanceCommit();
 }
 
@@ -155,6 +174,9 @@ void Raft::LeaveProbe(Progress& peer, Index verified) {
   // forgotten what was proven to it: the probe behind `match` must still reach it, or it would
   // never commit.
   if (verified < peer.match) return;
+  if (verified < prefer_snapshot_below_ && !peer.prefer_log) {
+    return peer.BecomeSnapshot(prefer_snapshot_below_);
+  }
   if (verified > peer.match && peer.match + 1 < log_.first_cached()) {
     peer.BecomeProbe(peer.match + 1);  // where memory holds nothing, so that probes carry nothing
     peer.probe_sent = true;
@@ -169,6 +191,7 @@ void Raft::LeaveProbe(Progress& peer, Index verified) {
 // NACK).
 void Raft::Refused(Progress& peer, const AppendReply& reply) {
   if (reply.rejected <= peer.match) return;  // older than what has been proven since
+  if (peer.state == ProgressState::kSnapshot) return;
   if (peer.state == ProgressState::kReplicate) return peer.BecomeProbe(peer.match + 1);
   if (reply.rejected != peer.next - 1) return;  // of an earlier probe
   peer.BecomeProbe(log_.LastNotAfter(reply.hint.index, reply.hint.term).index + 1);

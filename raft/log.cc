@@ -76,12 +76,28 @@ void Log::Truncate(Index from) {
   while (!terms_.empty() && terms_.back().first > last_) terms_.pop_back();
 }
 
-void Log::Evict(Index limit, std::size_t max_bytes) {
-  while (cached_bytes_ > max_bytes && !cache_.empty() && cache_.front().index <= limit) {
-    cached_bytes_ -= cache_.front().ByteSize();
-    cache_.pop_front();
-    bytes_before_.pop_front();
+void Log::CutTo(Position start) {
+  QUORATE_ASSERT(Matches(start), "a log is cut at a position that it holds");
+  while (!cache_.empty() && cache_.front().index <= start.index) PopFront();
+  while (!terms_.empty() && (terms_.size() > 1 ? terms_[1].first : last_ + 1) <= start.index + 1) {
+    terms_.erase(terms_.begin());
   }
+  if (!terms_.empty()) terms_.front().first = std::max(terms_.front().first, start.index + 1);
+  start_ = start;
+}
+
+void Log::Reset(Position start) {
+  *this = Log(LogContents{.start = start, .terms = {}, .last = start.index});
+}
+
+void Log::PopFront() {
+  cached_bytes_ -= cache_.front().ByteSize();
+  cache_.pop_front();
+  bytes_before_.pop_front();
+}
+
+void Log::Evict(Index limit, std::size_t max_bytes) {
+  while (cached_bytes_ > max_bytes && !cache_.empty() && cache_.front().index <= limit) PopFront();
 }
 
 }  // namespace quorate::raft

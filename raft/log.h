@@ -31,6 +31,7 @@ class Log {
  public:
   explicit Log(LogContents contents);
 
+  Position start() const { return start_; }
   Index first() const { return start_.index + 1; }
   Index last() const { return last_; }
   Position last_position() const { return {last_, TermAt(last_).value_or(0)}; }
@@ -51,10 +52,16 @@ class Log {
 
   void Append(Entry entry);   // index must be last() + 1, term not below the last one
   void Truncate(Index from);  // drops entries from `from` on
+  // Forgets everything up to `start`, which must be a position of this log.
+  void CutTo(Position start);
+  // Forgets everything: the log is empty behind `start`.
+  void Reset(Position start);
   // Forgets entries up to `limit` from memory until at most `max_bytes` are held.
   void Evict(Index limit, std::size_t max_bytes);
 
  private:
+  void PopFront();
+
   Position start_;
   Index last_;
   std::vector<TermRun> terms_;

@@ -64,6 +64,7 @@ struct AppendReply {
   Position hint;
   std::uint64_t round = 0;  // the highest round received in this term
   ClockReading clock;
+  bool full = false;  // this node's disk has no room for more entries
 };
 
 // Control lane: never queued behind entries, never waits for a disk.
@@ -77,6 +78,14 @@ struct Heartbeat {
 struct HeartbeatReply {
   std::uint64_t round = 0;
   ClockReading clock;
+  bool full = false;  // as in AppendReply
+};
+
+// "The log no longer reaches you: fetch this snapshot, which I keep." On the control lane, repeated
+// until an AppendReply says that the follower holds as much. The follower pulls it in its own time.
+struct SnapshotOffer {
+  std::uint64_t snapshot = 0;  // the sender's name for it
+  Position position;
 };
 
 // A follower asks the leader for a read index; `id` is fresh for each attempt (etcd #20418).
@@ -93,8 +102,9 @@ struct ReadIndexReply {
 // "Campaign at once" (thesis 3.10).
 struct TimeoutNow {};
 
-using MessageBody = std::variant<VoteRequest, VoteReply, Append, AppendReply, Heartbeat,
-                                 HeartbeatReply, ReadIndexRequest, ReadIndexReply, TimeoutNow>;
+using MessageBody =
+    std::variant<VoteRequest, VoteReply, Append, AppendReply, Heartbeat, HeartbeatReply,
+                 SnapshotOffer, ReadIndexRequest, ReadIndexReply, TimeoutNow>;
 
 struct Message {
   NodeId from = kNoNode;

@@ -29,6 +29,12 @@ void Progress::BecomeProbe(Index next_index) {
   inflight_bytes = 0;
 }
 
+void Progress::BecomeSnapshot(Index floor) {
+  BecomeProbe(match + 1);
+  state = ProgressState::kSnapshot;
+  snapshot_floor = floor;
+}
+
 void Progress::BecomeReplicate(Index next_index) {
   BecomeProbe(next_index);
   state = ProgressState::kReplicate;

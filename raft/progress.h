@@ -13,6 +13,7 @@ namespace quorate::raft {
 enum class ProgressState {
   kProbe,      // the follower's log is unknown: one small append at a time until one is accepted
   kReplicate,  // known to match: appends are pipelined up to a window in bytes
+  kSnapshot,   // the log does not reach it, or costs more than a snapshot: it is offered one
 };
 
 struct Progress {
@@ -20,6 +21,11 @@ struct Progress {
   Index match = 0;  // durable on the follower: what counts towards commit
   Index next = 1;   // the next entry to send
   bool probe_sent = false;
+  Index snapshot_floor = 0;  // kSnapshot: what it must hold durably before entries are sent again
+  // It has had a snapshot and not caught up yet: only a cut log sends it another, or one that takes
+  // longer than the log grows would be followed by the next for ever (ClickHouse Keeper #107338).
+  bool prefer_log = false;
+  bool disk_full = false;   // it has no room for entries, as of its last reply
   bool fetching = false;    // entries are being read from disk for it
   Time last_sent{0};        // of an append
   Time last_heard{0};       // of anything in this term
@@ -41,6 +47,7 @@ struct Progress {
   void Acknowledged(Index verified, Index durable);
   void BecomeProbe(Index next_index);
   void BecomeReplicate(Index next_index);
+  void BecomeSnapshot(Index floor);
 };
 
 }  // namespace quorate::raft

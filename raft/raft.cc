@@ -98,7 +98,8 @@ bool Raft::IsImpostor(const Message& message) const {
 // interest.
 bool Raft::HandleTerm(Time now, const Message& message) {
   const bool from_leader = std::holds_alternative<Append>(message.body) ||
-                           std::holds_alternative<Heartbeat>(message.body);
+                           std::holds_alternative<Heartbeat>(message.body) ||
+                           std::holds_alternative<SnapshotOffer>(message.body);
   const auto* vote = std::get_if<VoteRequest>(&message.body);
   if (message.term < term()) {
     // Tell a deposed leader or a candidate from the past which term it is, or a partitioned node
@@ -201,6 +202,7 @@ std::variant<Raft::Proposed, ProposeError> Raft::Propose(Time, std::span<const B
   Leader* leader = AsLeader();
   if (leader == nullptr) return ProposeError::kNotLeader;
   if (leader->transfer_to != kNoNode) return ProposeError::kTransferring;
+  if (disk_full_ || !QuorumHasRoom()) return ProposeError::kDiskFull;
   if (log_.BytesAfter(applied_) >= options_.max_backlog_bytes) return ProposeError::kOverloaded;
   const Proposed proposed{log_.last() + 1, term()};
   for (const Bytes& command : commands) {
@@ -240,7 +242,8 @@ void Raft::OnDurable(Time now, const DurabilityToken& token) {
 }
 
 void Raft::OnApplied(Index applied) {
-  QUORATE_ASSERT(applied <= commit_ && applied <= durable_,
+  QUORATE_ASSERT(applied <= commit_ &&
+                     (applied <= durable_ || Broken(options_.control, Control::kApplyUndurable)),
                  "applied entries are committed and durable");
   applied_ = std::max(applied_, applied);
 }
@@ -269,10 +272,11 @@ Time Raft::NextDeadline() const {
 }
 
 void Raft::IssueBatch(Time now, Ready& ready) {
-  if (!hard_state_changed_ && unwritten_.empty()) return;
+  if (!hard_state_changed_ && unwritten_.empty() && !reset_) return;
   AppendBatch batch;
   batch.token = {term(), next_sequence_++, log_.last_position()};
   if (hard_state_changed_) batch.hard_state = hard_state_;
+  batch.reset = std::exchange(reset_, std::nullopt);
   batch.entries = std::exchange(unwritten_, {});
   hard_state_changed_ = false;
   outstanding_.push_back({batch.token, hard_state_, log_.last(), now});
@@ -289,7 +293,8 @@ Ready Raft::TakeReady(Time now) {
   }
   Ready ready = std::exchange(ready_, {});
   IssueBatch(now, ready);
-  ready.apply_to = std::min(commit_, durable_);
+  const bool undurable = Broken(options_.control, Control::kApplyUndurable);
+  ready.apply_to = undurable ? commit_ : std::min(commit_, durable_);
   const SoftState soft{role(), term(), leader()};
   if (soft != reported_) ready.soft = reported_ = soft;
   // A leader's unapplied entries stay, so that the backlog is counted; a follower can read its own

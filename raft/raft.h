@@ -10,7 +10,7 @@
 //   raft.h                         this file: one group on one node
 //     raft.cc            inputs, terms, durability        election.cc   PreVote, votes, CheckQuorum
 //     leader.cc          replication and commit           follower.cc   appends, heartbeats
-//     reads.cc           ReadIndex on both sides
+//     reads.cc           ReadIndex on both sides    snapshots.cc      what the log no longer holds
 //
 // Use: feed inputs, then call TakeReady() and do what it says. Not thread-safe: one thread owns it.
 // Sections in comments are those of Ongaro's thesis.
@@ -109,6 +109,13 @@ struct FetchRequest {
   std::size_t max_bytes = 0;
 };
 
+// A snapshot that the leader keeps, for this node to fetch.
+struct OfferedSnapshot {
+  NodeId from = kNoNode;
+  std::uint64_t snapshot = 0;
+  Position position;
+};
+
 // Everything to do now. Messages may be sent at once, before `append` is durable: what must wait,
 // the core holds back.
 struct Ready {
@@ -119,9 +126,17 @@ struct Ready {
   std::optional<SoftState> soft;  // if it changed
   Index apply_to = 0;  // committed and durable here: apply up to this (durable, or a crash would
                        // leave the state machine ahead of its own log)
+  std::optional<OfferedSnapshot> offered;  // fetch it, then call OnSnapshotInstalled()
+  bool wants_snapshot =
+      false;  // a follower needs one: take one, then call OnSnapshotKept(). Repeated
 };
 
-enum class ProposeError { kNotLeader, kOverloaded, kTransferring };
+enum class ProposeError {
+  kNotLeader,
+  kOverloaded,
+  kTransferring,
+  kDiskFull,  // this node, or so many that no quorum is left, has no room for more entries
+};
 
 // How fresh this node's knowledge is (D6.3): everything committed anywhere by local time `at` has
 // index <= `index`.
@@ -160,6 +175,23 @@ class Raft {
   void OnApplied(Index applied);
   // Answers a FetchRequest; `entries` start at its `first`. Empty: could not be read, try later.
   void OnFetched(Time now, NodeId to, std::vector<Entry> entries);
+  // This node keeps a snapshot for others to fetch, or no longer does. At most one counts: the
+  // last.
+  void OnSnapshotKept(std::uint64_t snapshot, Position position);
+  void OnSnapshotDropped(std::uint64_t snapshot);
+  // Whether installing a snapshot at this position would gain anything: it is ahead of what is
+  // committed here.
+  bool WantsInstalled(Position position) const;
+  // The state machine has durably become that of `mark`, which must be ahead of applied(). What the
+  // log holds behind it stays, if it continues it; else the log starts anew there.
+  void OnSnapshotInstalled(Time now, const SnapshotMark& mark);
+  // The log no longer holds entries up to `start`, which must be applied.
+  void OnLogCut(Position start);
+  // A follower that would need entries below `index` costs less by a snapshot.
+  void PreferSnapshotBelow(Index index) { prefer_snapshot_below_ = index; }
+  // Whether this node has room for more entries on its disk. Without, it takes only a few more,
+  // such as a new leader's first one, and hands leadership over.
+  void OnDiskFull(bool full);
   // Messages to `peer` were probably lost (a connection broke).
   void OnUnreachable(NodeId peer);
 
@@ -188,6 +220,7 @@ class Raft {
   bool DiskStuck(
       Time now) const;  // a sync has been outstanding for longer than an election timeout
   bool transferring() const;
+  bool disk_full() const { return disk_full_; }
 
  private:
   struct Follower {
@@ -266,7 +299,7 @@ class Raft {
   void AdvanceCommit();
   void RecordMember(NodeId from, const Uuid& uuid);
   void MaybeEstablish();
-  Progress* Heard(Time now, NodeId from, std::uint64_t round, const ClockReading& clock);
+  Progress* Heard(Time now, NodeId from, std::uint64_t round, const ClockReading& clock, bool full);
   void Handle(Time now, NodeId from, const AppendReply& reply);
   void Handle(Time now, NodeId from, const HeartbeatReply& reply);
 
@@ -275,6 +308,15 @@ class Raft {
   void Handle(Time now, NodeId from, const Heartbeat& heartbeat);
   void Acknowledge(Time now);
   void Adopt(const std::optional<Anchor>& anchor);
+
+  // snapshots.cc
+  bool LogReaches(const Progress& peer) const;
+  void OfferSnapshot(Time now, NodeId id, Progress& peer);
+  void Handle(Time now, NodeId from, const SnapshotOffer& offer);
+  void StartLogAt(const SnapshotMark& mark);
+  bool TakesOnFullDisk(const Entry& entry);
+  bool QuorumHasRoom() const;
+  void HandOverIfFull(Time now);
 
   // reads.cc
   void Handle(Time now, NodeId from, const ReadIndexRequest& request);
@@ -309,12 +351,22 @@ class Raft {
 
   std::uint64_t next_sequence_ = 1;
   std::deque<Outstanding> outstanding_;
-  std::vector<Entry> unwritten_;  // appended since the last batch
+  std::optional<SnapshotMark> reset_;  // of the log, before what follows
+  std::vector<Entry> unwritten_;       // appended since the last batch
   bool hard_state_changed_ = false;
   std::vector<std::pair<NodeId, MessageBody>>
       held_;                      // replies that wait for term and vote to be durable
   bool acknowledge_ = false;      // an append ack is due, once term and vote are durable
   std::uint64_t round_seen_ = 0;  // highest round of the leader's, this term
+
+  struct KeptSnapshot {
+    std::uint64_t id = 0;
+    Position position;
+  };
+  std::optional<KeptSnapshot> kept_;
+  Index prefer_snapshot_below_ = 0;
+  bool disk_full_ = false;
+  std::size_t full_allowance_ = 0;  // bytes of entries still taken on a full disk
 
   std::optional<Freshness> freshness_;
   std::uint64_t next_read_id_;

@@ -6,7 +6,8 @@
 
 namespace quorate::raft {
 
-// The state after applying exactly the entries up to `position`, and the configuration in force there.
+// The state after applying exactly the entries up to `position`, and the configuration in force
+// there.
 struct SnapshotMark {
   Position position;
   Configuration configuration;
