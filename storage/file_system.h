@@ -51,6 +51,8 @@ class FileSystem {
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
   virtual Status Remove(const std::string& path) = 0;
   virtual Status SyncDirectory(const std::string& path) = 0;
+  // Room left for this process on the file system that holds `path`, in bytes.
+  virtual Result<std::uint64_t> FreeBytes(const std::string& /*path*/) { return UINT64_MAX; }
   // Exclusive between processes; kLocked if taken.
   virtual Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
 };

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -184,6 +185,12 @@ class PosixFileSystem final : public FileSystem {
     if (!fd.ok()) return FailErrno("open directory", path);
     if (::fsync(fd.get()) != 0) return FailErrno("sync directory", path);
     return {};
+  }
+
+  Result<std::uint64_t> FreeBytes(const std::string& path) override {
+    struct statvfs status {};
+    if (::statvfs(path.c_str(), &status) != 0) return FailErrno("ask for the room left at", path);
+    return std::uint64_t{status.f_bavail} * status.f_frsize;
   }
 
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override {
