@@ -221,6 +221,8 @@ class Raft {
       Time now) const;  // a sync has been outstanding for longer than an election timeout
   bool transferring() const;
   bool disk_full() const { return disk_full_; }
+  // Of the snapshot that it keeps for others; {0, 0}: none.
+  Position kept_snapshot() const { return kept_ ? kept_->position : Position{}; }
 
  private:
   struct Follower {

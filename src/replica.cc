@@ -33,23 +33,45 @@ WriteStatus ToStatus(raft::ProposeError error) {
       return WriteStatus::kNotLeader;
     case raft::ProposeError::kOverloaded:
       return WriteStatus::kOverloaded;
+    case raft::ProposeError::kDiskFull:
+      return WriteStatus::kDiskFull;
   }
   std::abort();
 }
 
 }  // namespace
 
-Replica::Replica(const raft::Options& options, const raft::Self& self, storage::Log::Opened opened,
-                 std::unique_ptr<storage::StateMachine> state, Host& host, std::uint64_t seed)
-    : host_(host),
-      log_(std::move(opened.log)),
-      state_(std::move(state)),
-      core_(options, self, ToInitialState(opened.recovery, state_->applied().index), host.Now(),
-            seed),
+Replica::Replica(const ReplicaOptions& options, const raft::Self& self, ReplicaStorage storage,
+                 Host& host, std::uint64_t seed)
+    : options_(options),
+      host_(host),
+      files_(storage.files),
+      directory_(storage.directory),
+      open_(std::move(storage.open)),
+      log_(std::move(storage.log.log)),
+      state_(std::move(storage.state)),
+      base_configuration_(storage.log.recovery.base_configuration),
+      random_(seed),
+      core_(options.raft, self, ToInitialState(storage.log.recovery, state_->applied().index),
+            host.Now(), random_()),
+      sender_(options.snapshots, host, files_, directory_),
+      receiver_(
+          options.snapshots, host, files_, directory_,
+          [this](const storage::Manifest& manifest) {
+            arrived_ = manifest;
+            host_.PumpSoon();
+          },
+          [this](const std::string& why) { Report(ReplicaObserver::News::kBad, why); }),
       applied_(core_.applied()),
-      last_at_start_(core_.log().last()) {}
+      last_at_start_(core_.log().last()) {
+  sender_.OnDropped([this](std::uint64_t id) { core_.OnSnapshotDropped(id); });
+}
 
 Replica::~Replica() = default;
+
+void Replica::Report(ReplicaObserver::News news, const std::string& text) const {
+  if (observer_.on_news) observer_.on_news(news, text);
+}
 
 void Replica::Receive(raft::Message message) {
   core_.Step(host_.Now(), std::move(message));
@@ -61,8 +83,17 @@ void Replica::OnUnreachable(raft::NodeId peer) {
   host_.PumpSoon();
 }
 
+raft::Time Replica::NextDeadline() const {
+  return std::min(
+      {core_.NextDeadline(), next_look_, sender_.NextDeadline(), receiver_.NextDeadline()});
+}
+
 void Replica::Tick() {
-  core_.Tick(host_.Now());
+  const raft::Time now = host_.Now();
+  if (now >= core_.NextDeadline()) core_.Tick(now);
+  if (now >= sender_.NextDeadline()) sender_.Tick(now);
+  if (now >= receiver_.NextDeadline()) receiver_.Tick(now);
+  if (now >= next_look_) LookAtDisk(now);
   host_.PumpSoon();
 }
 
@@ -105,6 +136,7 @@ void Replica::Pump() {
   CarryOut(core_.TakeReady(now));
   NoteFreshness();
   StartLogWrite();
+  MaybeInstall();
   StartApply();
   MaybeFinishShutdown();
 }
@@ -145,6 +177,10 @@ void Replica::CarryOut(raft::Ready ready) {
   }
   for (const raft::FetchRequest& fetch : ready.fetches) Fetch(fetch);
   for (const raft::ReadResult& read : ready.reads) FinishRead(read);
+  if (ready.offered) {
+    receiver_.OnOffer(ready.offered->from, ready.offered->snapshot, ready.offered->position);
+  }
+  if (ready.wants_snapshot) KeepSnapshotForFollowers(host_.Now());
   apply_to_ = std::max(apply_to_, ready.apply_to);
   if (ready.soft) host_.OnSoftState(*ready.soft);
   CheckMembership();
@@ -153,15 +189,18 @@ void Replica::CarryOut(raft::Ready ready) {
 // Entries that memory no longer holds come from the log, off the loop: heartbeats never wait for a
 // disk.
 void Replica::Fetch(const raft::FetchRequest& request) {
-  auto entries = std::make_shared<std::vector<raft::Entry>>();
+  auto read = std::make_shared<storage::Result<std::vector<raft::Entry>>>();
   host_.Run(
       Lane::kRead,
-      [this, request, entries] {
-        auto read = log_->Read(request.first, request.last, request.max_bytes);
-        if (read) *entries = std::move(*read);
-      },
-      [this, request, entries] {
-        core_.OnFetched(host_.Now(), request.to, std::move(*entries));
+      [this, request, read] { *read = log_->Read(request.first, request.last, request.max_bytes); },
+      [this, request, read] {
+        if (!*read && read->error().code == storage::ErrorCode::kCorrupt) {
+          return Quarantine(read->error().message);
+        }
+        // None: they have been cut meanwhile, or the disk cannot read; the core goes back to
+        // asking.
+        core_.OnFetched(host_.Now(), request.to,
+                        *read ? std::move(**read) : std::vector<raft::Entry>());
         host_.PumpSoon();
       });
 }
@@ -178,18 +217,19 @@ void Replica::FinishRead(const raft::ReadResult& result) {
   read_batches_.erase(batch);
 }
 
+struct Replica::LogJob {
+  std::vector<raft::AppendBatch> batches;
+  storage::Status status;
+  bool wants_spare = false;
+  raft::Time started{0};
+  std::size_t entries = 0;
+  std::size_t bytes = 0;
+};
+
 // Group commit without timers: while one sync runs, everything queued becomes the next batch (D4).
 void Replica::StartLogWrite() {
-  if (log_busy_ || log_queue_.empty()) return;
-  struct Job {
-    std::vector<raft::AppendBatch> batches;
-    storage::Status status;
-    bool wants_spare = false;
-    raft::Time started{0};
-    std::size_t entries = 0;
-    std::size_t bytes = 0;
-  };
-  auto job = std::make_shared<Job>();
+  if (log_busy_ || log_has_no_room_ || log_queue_.empty()) return;
+  auto job = std::make_shared<LogJob>();
   job->batches = std::exchange(log_queue_, {});
   job->started = host_.Now();
   job->bytes = std::exchange(queued_log_bytes_, 0);
@@ -201,35 +241,33 @@ void Replica::StartLogWrite() {
         job->status = log_->Append(job->batches);
         job->wants_spare = log_->WantsSpare();
       },
-      [this, job] {
-        log_busy_ = false;
-        // Final for the process: after a failed sync the page cache lies (fsyncgate), so nothing
-        // may be retried.
-        if (!job->status)
-          return host_.Fatal("the log could not be written: " + job->status.error().message);
-        const raft::Duration took = host_.Now() - job->started;
-        if (observer_.on_log_sync) observer_.on_log_sync(took, job->entries, job->bytes);
-        core_.OnDurable(host_.Now(), job->batches.back().token);
-        if (job->wants_spare) PrepareSpare();
-        host_.PumpSoon();
-      });
+      [this, job] { OnLogWritten(job); });
 }
 
-void Replica::PrepareSpare() {
-  if (preparing_) return;
-  preparing_ = true;
-  // A failure here is no harm yet: Append() prepares the segment itself when it needs one, and then
-  // the error counts.
-  host_.Run(
-      Lane::kPrepare, [this] { static_cast<void>(log_->PrepareSpare()); },
-      [this] {
-        preparing_ = false;
-        MaybeFinishShutdown();
-      });
+void Replica::OnLogWritten(const std::shared_ptr<LogJob>& job) {
+  log_busy_ = false;
+  host_.PumpSoon();
+  if (!job->status && job->status.error().code == storage::ErrorCode::kNoSpace) {
+    // Not durable, so nobody has been promised anything: the same again, once there may be room.
+    log_queue_.insert(log_queue_.begin(), std::make_move_iterator(job->batches.begin()),
+                      std::make_move_iterator(job->batches.end()));
+    queued_log_bytes_ += job->bytes;
+    log_has_no_room_ = true;
+    return JudgeDisk();
+  }
+  // Final for the process: after a failed sync the page cache lies (fsyncgate), so nothing may be
+  // retried.
+  if (!job->status)
+    return host_.Fatal("the log could not be written: " + job->status.error().message);
+  const raft::Duration took = host_.Now() - job->started;
+  if (observer_.on_log_sync) observer_.on_log_sync(took, job->entries, job->bytes);
+  NoteSlowSync(took);
+  core_.OnDurable(host_.Now(), job->batches.back().token);
+  if (job->wants_spare) PrepareSpare();
 }
 
 void Replica::StartApply() {
-  if (apply_busy_ || applied_ >= apply_to_) return;
+  if (apply_busy_ || state_has_no_room_ || arrived_ || applied_ >= apply_to_) return;
   struct Job {
     std::vector<raft::Entry> entries;
     storage::Result<std::vector<storage::Applied>> results;
@@ -256,12 +294,19 @@ void Replica::StartApply() {
       },
       [this, job] {
         apply_busy_ = false;
-        if (!job->results)
-          return host_.Fatal("entries could not be applied: " + job->results.error().message);
+        if (!job->results) return OnApplyFailed(job->results.error());
         if (observer_.on_apply) observer_.on_apply(host_.Now() - job->started, job->entries.size());
         OnApplied(*job->results);
         host_.PumpSoon();
       });
+}
+
+void Replica::OnApplyFailed(const storage::Error& error) {
+  const std::string what = "entries could not be applied: " + error.message;
+  if (error.code == storage::ErrorCode::kCorrupt) return Quarantine(what);
+  if (error.code != storage::ErrorCode::kNoSpace) return host_.Fatal(what);
+  state_has_no_room_ = true;  // nothing was applied: the same again at the next look
+  JudgeDisk();
 }
 
 void Replica::OnApplied(const std::vector<storage::Applied>& results) {
@@ -271,6 +316,10 @@ void Replica::OnApplied(const std::vector<storage::Applied>& results) {
     CompleteWrites(applied);
   }
   core_.OnApplied(applied_);
+  GrantAppliedReads();
+}
+
+void Replica::GrantAppliedReads() {
   const auto end = waiting_for_apply_.upper_bound(applied_);
   for (auto it = waiting_for_apply_.begin(); it != end; ++it) {
     for (std::uint64_t ticket : it->second.tickets) host_.OnRead(ticket, it->second.grant);
@@ -328,6 +377,11 @@ void Replica::CheckMembership() {
       "promised. Restore the old directory, or remove the member and add it under a new id");
 }
 
+void Replica::Quarantine(const std::string& why) {
+  const storage::Status marked = directory_.Quarantine(why);
+  host_.Fatal(why + (marked ? "" : "; this could not be put on record: " + marked.error().message));
+}
+
 void Replica::Shutdown(std::function<void()> done) {
   shutting_down_ = true;
   shutdown_done_ = std::move(done);
@@ -335,7 +389,8 @@ void Replica::Shutdown(std::function<void()> done) {
 }
 
 void Replica::MaybeFinishShutdown() {
-  const bool busy = log_busy_ || apply_busy_ || preparing_ || !log_queue_.empty();
+  const bool busy = log_busy_ || apply_busy_ || preparing_ || flushing_ || looking_ ||
+                    sender_.busy() || receiver_.busy() || !log_queue_.empty();
   if (!shutdown_done_ || busy) return;
   log_busy_ = true;  // the log takes nothing after its clean-shutdown mark
   apply_busy_ = true;

@@ -2,6 +2,10 @@
 // state machine and the network. The server runs it on threads and sockets; the simulator runs the
 // same code on a virtual clock, network and disk. Everything but the work handed to Host::Run
 // happens on one thread, the loop.
+//
+//   replica.cc            inputs, one pass, the log, apply, what clients wait for
+//   replica_snapshots.cc  snapshots for others, and installing one here
+//   replica_disk.cc       the disk's bounds: cutting the log, flushing, doing without room
 #pragma once
 
 #include <cstdint>
@@ -10,11 +14,13 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
 #include "raft/raft.h"
 #include "src/snapshot_transfer.h"
+#include "storage/data_dir.h"
 #include "storage/log.h"
 #include "storage/state_machine.h"
 
@@ -22,10 +28,10 @@ namespace quorate::server {
 
 // Where blocking work runs. Work on one lane runs one after the other, in the order given.
 enum class Lane {
-  kLog,      // write and sync the log
-  kApply,    // apply to the state machine
-  kRead,     // reads that may touch the disk
-  kPrepare,  // make the next log segment ready, cut the log
+  kLog,       // write and sync the log
+  kApply,     // apply to the state machine
+  kRead,      // reads that may touch the disk
+  kPrepare,   // make the next log segment ready, cut the log
   kSnapshot,  // take, send, fetch and check snapshots
 };
 
@@ -34,6 +40,7 @@ enum class WriteStatus {
   kApplied,
   kNotLeader,
   kOverloaded,  // the backlog is full (raft::Options::max_backlog_bytes)
+  kDiskFull,    // this node's disk, or those of so many that no quorum is left, have no room
   kSuperseded,  // another leader's entry took its place
   kShuttingDown,
 };
@@ -75,18 +82,69 @@ class Host {
   virtual void OnSoftState(const raft::SoftState& state) = 0;
 };
 
-// Called once for each batch, for histograms; may be null.
+// For histograms and logs; each may be null.
 struct ReplicaObserver {
+  // Once for each batch.
   std::function<void(raft::Duration sync, std::size_t entries, std::size_t bytes)> on_log_sync;
   std::function<void(raft::Duration took, std::size_t entries)> on_apply;
+  // What an operator should read, in one line: a trouble that begins, or what has happened or
+  // ended.
+  enum class News { kGood, kBad };
+  std::function<void(News news, const std::string& text)> on_news;
+};
+
+struct ReplicaOptions {
+  raft::Options raft;
+  SnapshotOptions snapshots;
+
+  // The log is kept for followers that were away: at least this much of it behind what the state
+  // machine has flushed, and for live ones that lag up to log_max_bytes.
+  std::uint64_t log_retain_bytes = 256 << 20;
+  std::uint64_t log_max_bytes = 1 << 30;
+  // Log behind the last flush of the state machine that asks for the next one: it must be read and
+  // applied again at a start.
+  std::uint64_t flush_bytes = 256 << 20;
+  // A follower that lacks more log than this, and more than the database has bytes, gets a
+  // snapshot.
+  std::uint64_t snapshot_worth_bytes = 64 << 20;
+  // With less room on the disk, entries are refused, and the log is cut as far as can be.
+  std::uint64_t min_free_bytes = 128 << 20;
+  // How often all that is looked at.
+  raft::Duration check_every{1'000'000};
+};
+
+// What a replica is opened with. Files and directory must outlive it.
+struct ReplicaStorage {
+  storage::FileSystem& files;
+  storage::DataDir& directory;
+  storage::Log::Opened log;
+  std::unique_ptr<storage::StateMachine> state;
+  storage::OpenStateMachine open;  // opens another generation of the database
+};
+
+// What the disk holds, as of the last look (at most ReplicaOptions::check_every ago).
+struct DiskUse {
+  storage::LogStats log;
+  std::uint64_t log_bytes_unflushed = 0;
+  std::uint64_t database_bytes = 0;
+  raft::Index flushed = 0;
+  std::uint64_t free_bytes = 0;
+  std::uint64_t snapshot_bytes = 0;  // kept for others
+  std::string full;                  // why no entries are taken; empty: they are
+};
+
+// Since the start.
+struct ReplicaCounters {
+  std::uint64_t snapshots_taken = 0;
+  std::uint64_t snapshots_installed = 0;
+  std::uint64_t log_cuts = 0;
 };
 
 class Replica {
  public:
-  // `host`, and what it was opened with, must outlive the replica. Nothing runs before the first
-  // Pump().
-  Replica(const raft::Options& options, const raft::Self& self, storage::Log::Opened opened,
-          std::unique_ptr<storage::StateMachine> state, Host& host, std::uint64_t seed);
+  // `host` must outlive the replica. Nothing runs before the first Pump().
+  Replica(const ReplicaOptions& options, const raft::Self& self, ReplicaStorage storage, Host& host,
+          std::uint64_t seed);
   ~Replica();
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
@@ -94,9 +152,10 @@ class Replica {
   // --- Inputs. Each asks the host for a Pump(). Tickets are the caller's, and come back exactly
   // once. ----------------
   void Receive(raft::Message message);
+  void ReceiveSnapshot(raft::NodeId from, const SnapshotMessage& message);
   void OnUnreachable(raft::NodeId peer);
   void Tick();  // at or after NextDeadline()
-  raft::Time NextDeadline() const { return core_.NextDeadline(); }
+  raft::Time NextDeadline() const;
 
   // The encoded command is what log, followers and state machine carry. Answered by Host::OnWrite,
   // unless the process ends: an outcome that no one can know yet stays open, so give each ticket a
@@ -114,8 +173,17 @@ class Replica {
   EventualGrant EventualRead();
 
   void TransferLeadership(raft::NodeId target);
+  // Takes a snapshot now, keeps it for others as SnapshotSender does, and cuts the log as far as
+  // that allows. `done` gets it, or why there is none.
+  void TakeSnapshot(SnapshotSender::Taken done);
+  // Answers from the snapshots that are kept, for clients that fetch one.
+  SnapshotSender& snapshots() { return sender_; }
 
   void Pump();
+
+  // Bytes that were durable are damaged: this node may have forgotten what it promised. It says so
+  // on its disk, so that it never starts again as it is, and ends.
+  void Quarantine(const std::string& why);
 
   // Stops taking writes, lets the log and the state machine finish, marks a clean shutdown; then
   // calls `done`, on the loop.
@@ -125,6 +193,11 @@ class Replica {
   // ------------------------------------------------------------------------------------------------
   const raft::Raft& core() const { return core_; }
   const storage::StateMachine& state() const { return *state_; }
+  // For work off the loop: a snapshot may replace the state machine meanwhile.
+  std::shared_ptr<const storage::StateMachine> shared_state() const { return state_; }
+  const DiskUse& disk_use() const { return disk_use_; }
+  const ReplicaCounters& counters() const { return counters_; }
+  std::optional<SnapshotProgress> fetching() const { return receiver_.progress(); }
   // How long before `now` a state that has applied up to `applied` is complete: everything
   // committed anywhere earlier than that is in it. Nothing if no such bound is known. `now` must
   // have been read after the request arrived (D6.3).
@@ -150,6 +223,10 @@ class Replica {
     std::vector<std::uint64_t> tickets;
   };
 
+  // Everything is on one lane or the loop; see Host::Run.
+  struct LogJob;
+  struct Look;
+
   void ProposeQueued(raft::Time now);
   void RequestQueuedReads(raft::Time now);
   void CarryOut(raft::Ready ready);
@@ -157,17 +234,47 @@ class Replica {
   void FinishRead(const raft::ReadResult& result);
   void StartLogWrite();
   void StartApply();
+  void OnLogWritten(const std::shared_ptr<LogJob>& job);
+  void OnApplyFailed(const storage::Error& error);
   void OnApplied(const std::vector<storage::Applied>& results);
+  void GrantAppliedReads();
   void CompleteWrites(const storage::Applied& applied);
   void NoteFreshness();
   void CheckMembership();
-  void PrepareSpare();
   void MaybeFinishShutdown();
+  void Report(ReplicaObserver::News news, const std::string& text) const;
 
+  // replica_snapshots.cc
+  void KeepSnapshotForFollowers(raft::Time now);
+  void MaybeInstall();
+  storage::Status OpenInstalled(const storage::Manifest& manifest,
+                                std::unique_ptr<storage::StateMachine>& state);
+  void OnInstalled(const storage::Manifest& manifest, std::shared_ptr<storage::StateMachine> state);
+  void RemoveRetired();
+
+  // replica_disk.cc
+  void PrepareSpare();
+  void LookAtDisk(raft::Time now);
+  void OnLooked(Look& look);
+  raft::Index KeepForFollowers() const;
+  void CutLog(raft::Position start);
+  void FlushState();
+  void JudgeDisk();
+  void NoteStuckDisk(raft::Time now);
+  void NoteSlowSync(raft::Duration took);
+
+  const ReplicaOptions options_;
   Host& host_;
+  storage::FileSystem& files_;
+  storage::DataDir& directory_;
+  const storage::OpenStateMachine open_;
   std::unique_ptr<storage::Log> log_;
-  std::unique_ptr<storage::StateMachine> state_;
+  std::shared_ptr<storage::StateMachine> state_;
+  const raft::Configuration base_configuration_;  // if the state machine has applied none
+  std::mt19937_64 random_;
   raft::Raft core_;
+  SnapshotSender sender_;
+  SnapshotReceiver receiver_;
 
   std::vector<Proposal> proposals_;          // since the last Pump()
   std::deque<PendingWrite> pending_writes_;  // in the log, not applied; ordered by term, then index
@@ -182,6 +289,8 @@ class Replica {
   bool log_busy_ = false;
   bool apply_busy_ = false;
   bool preparing_ = false;
+  bool flushing_ = false;
+  bool looking_ = false;
   raft::Index apply_to_ = 0;
   raft::Index applied_ = 0;
   raft::Index last_at_start_ = 0;
@@ -189,6 +298,20 @@ class Replica {
 
   // Anchors whose index may not be applied yet, oldest first; the front is the newest one that is.
   std::deque<raft::Freshness> anchors_;
+
+  std::optional<storage::Manifest> arrived_;  // fetched and checked, not installed yet
+  raft::Time snapshot_not_before_{0};         // after one that could not be taken
+  std::vector<std::shared_ptr<storage::StateMachine>> retired_;  // replaced; in use by a scan still
+
+  raft::Time next_look_{0};
+  DiskUse disk_use_;
+  // What the last attempts met; each is tried again at the next look.
+  bool log_has_no_room_ = false;
+  bool spare_has_no_room_ = false;
+  bool state_has_no_room_ = false;
+  bool disk_was_stuck_ = false;
+  raft::Time slow_noted_{0};
+  ReplicaCounters counters_;
 
   bool shutting_down_ = false;
   std::function<void()> shutdown_done_;

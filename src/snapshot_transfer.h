@@ -1,5 +1,5 @@
-// Moving a snapshot from one node to another: the receiver asks for pieces, the sender answers. Both
-// survive lost, late and repeated messages, and both do their disk work on Lane::kSnapshot.
+// Moving a snapshot from one node to another: the receiver asks for pieces, the sender answers.
+// Both survive lost, late and repeated messages, and both do their disk work on Lane::kSnapshot.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "raft/bytes.h"
+#include "raft/controls.h"
 #include "raft/types.h"
 #include "storage/data_dir.h"
 #include "storage/snapshot.h"
@@ -26,15 +27,15 @@ struct SnapshotRequest {
   std::uint64_t snapshot = 0;  // Manifest::id
   std::uint64_t file = 0;      // number in the manifest, or kManifestFile
   std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;     // at most kSnapshotChunkBytes
+  std::uint64_t bytes = 0;  // at most kSnapshotChunkBytes
 };
 
 struct SnapshotReply {
   std::uint64_t snapshot = 0;
   std::uint64_t file = 0;
   std::uint64_t offset = 0;
-  bool gone = false;           // that snapshot is no longer kept, or cannot be read
-  std::uint64_t total = 0;     // bytes of the whole file
+  bool gone = false;        // that snapshot is no longer kept, or cannot be read
+  std::uint64_t total = 0;  // bytes of the whole file
   Bytes data;
 };
 
@@ -51,6 +52,8 @@ struct SnapshotOptions {
   raft::Duration give_up{10'000'000};
   // A snapshot that nobody has asked for so long is dropped.
   raft::Duration keep{60'000'000};
+  // kInstallNotAtomic: what has been fetched is reported ready without being synced and checked.
+  raft::Control control = raft::Control::kNone;
 };
 
 // The side that keeps a snapshot. For the loop's thread.
@@ -61,16 +64,20 @@ class SnapshotSender {
                  const storage::DataDir& directory);
   ~SnapshotSender();
 
-  // Takes one, unless one is being taken; `done` gets it, or why not (kNoSpace and others: nothing has
-  // changed). It is kept until a later one replaces it or nobody has asked for it for options.keep.
-  // Replaced ones stay while they are being fetched. `state` may be replaced meanwhile: it is shared.
+  // Takes one, unless one is being taken; `done` gets it, or why not (kNoSpace and others: nothing
+  // has changed). It is kept until a later one replaces it or nobody has asked for it for
+  // options.keep. Replaced ones stay while they are being fetched. `state` may be replaced
+  // meanwhile: it is shared.
   using Taken = std::function<void(const storage::Result<storage::Manifest>&)>;
-  void Take(std::shared_ptr<storage::StateMachine> state, const storage::OpenStateMachine& open,
+  void Take(std::shared_ptr<storage::StateMachine> state,
             const raft::Configuration& unless_recorded, std::uint64_t id, Taken done);
   bool taking() const;
 
   // Bounded work: requests beyond a few per peer are dropped, and asked again.
   void OnRequest(raft::NodeId from, const SnapshotRequest& request);
+  // The same for a reader on this node (a client's backup); `done` is called once, and with `gone`
+  // if the snapshot is not kept.
+  void Read(const SnapshotRequest& request, std::function<void(const SnapshotReply&)> done);
   // Called when a kept snapshot has been dropped, so that it is no longer offered.
   void OnDropped(std::function<void(std::uint64_t id)> dropped);
 
@@ -99,15 +106,17 @@ struct SnapshotProgress {
 // The side that fetches one. For the loop's thread.
 class SnapshotReceiver {
  public:
-  // `ready`: a snapshot is whole, durable and checked in directory.next_database_path(). Nothing more
-  // is fetched until Finished().
+  // `ready`: a snapshot is whole, durable and checked in directory.next_database_path(). Nothing
+  // more is fetched until Finished().
   using ReadyCallback = std::function<void(const storage::Manifest&)>;
+  // `problem`: for an operator, one line: why a snapshot cannot be fetched.
   SnapshotReceiver(const SnapshotOptions& options, Host& host, storage::FileSystem& files,
-                   storage::DataDir& directory, ReadyCallback ready);
+                   storage::DataDir& directory, ReadyCallback ready,
+                   std::function<void(const std::string&)> problem);
   ~SnapshotReceiver();
 
-  // The leader says that `from` keeps this one. Ignored while another is being fetched and moves on.
-  // Goes on with what an earlier attempt, or an earlier life of the process, has fetched.
+  // The leader says that `from` keeps this one. Ignored while another is being fetched and moves
+  // on. Goes on with what an earlier attempt, or an earlier life of the process, has fetched.
   void OnOffer(raft::NodeId from, std::uint64_t snapshot, raft::Position position);
   void OnReply(raft::NodeId from, const SnapshotReply& reply);
   // What has been fetched is installed, or is of no use any more: forget it, and its files.
