@@ -22,11 +22,25 @@ Lane LaneOf(const raft::Message& message) {
   return append ? Lane::kAppend : Lane::kControl;
 }
 
+bool Holds(const Disk& disk, raft::Position position) {
+  if (position.index <= disk.start.index) return true;
+  const std::size_t at = position.index - disk.start.index - 1;
+  return at < disk.entries.size() && disk.entries[at].term == position.term;
+}
+
+// A crash came between the state machine's change and that of the log.
+void FinishInstall(Node& node) {
+  if (Holds(node.disk, node.installed.position)) return;
+  node.disk.start = node.installed.position;
+  node.disk.entries.clear();
+  node.base = node.installed.configuration;
+}
+
 raft::InitialState Recover(const Node& node, Index applied) {
   raft::InitialState initial;
   initial.hard_state = node.disk.hard_state;
   initial.base_configuration = node.base;
-  initial.applied = std::max(applied, node.disk.start.index);
+  initial.applied = std::max({applied, node.disk.start.index, node.installed.position.index});
   initial.log.start = node.disk.start;
   initial.log.last = node.disk.start.index + node.disk.entries.size();
   for (const raft::Entry& entry : node.disk.entries) {
@@ -54,6 +68,10 @@ void Disk::Complete(Time now) {
   idle_since = now;
   raft::AppendBatch& batch = writes.front().batch;
   if (batch.hard_state) hard_state = *batch.hard_state;
+  if (batch.reset) {
+    start = batch.reset->position;
+    entries.clear();
+  }
   for (raft::Entry& entry : batch.entries) {
     if (entry.index > start.index + entries.size() + 1) {
       throw BrokenInvariant{"a batch leaves a gap in the log before " +
@@ -77,6 +95,7 @@ Node& Cluster::Add(NodeId id, raft::Configuration base, Disk disk) {
 void Cluster::Start(NodeId id, Index applied) {
   Node& node = At(id);
   ++node.boots;
+  FinishInstall(node);
   const raft::Self self{id, node.uuid, /*boot_id=*/id * 1000 + node.boots * 100};
   node.core = std::make_unique<raft::Raft>(options, self, Recover(node, applied), now,
                                            /*seed=*/self.boot_id);
@@ -149,6 +168,7 @@ void Cluster::Pump(NodeId id) {
     answers.emplace_back(read.id, read.index);
   }
   for (const raft::FetchRequest& fetch : ready.fetches) node.fetches.push_back(fetch);
+  if (ready.offered) node.offered = ready.offered;
   if (ready.apply_to > node.apply_to) {
     node.apply_to = ready.apply_to;
     Print(id, "apply to " + std::to_string(ready.apply_to));
@@ -207,6 +227,36 @@ bool Cluster::AnswerFetch(NodeId id, bool fails) {
 void Cluster::Apply(NodeId id) {
   Node& node = At(id);
   if (node.core != nullptr) node.core->OnApplied(node.apply_to);
+}
+
+void Cluster::KeepSnapshot(NodeId id, std::uint64_t snapshot) {
+  const raft::Raft& core = Core(id);
+  const raft::Position position{core.applied(), core.log().TermAt(core.applied()).value_or(0)};
+  At(id).kept[snapshot] = {position, core.configuration()};
+  Core(id).OnSnapshotKept(snapshot, position);
+  Pump(id);
+}
+
+void Cluster::CutLog(NodeId id, Index index) {
+  Disk& disk = At(id).disk;
+  if (index <= disk.start.index || index > disk.start.index + disk.entries.size()) {
+    throw std::invalid_argument("nothing to cut");
+  }
+  const auto end = disk.entries.begin() + static_cast<std::ptrdiff_t>(index - disk.start.index);
+  disk.start = {index, (end - 1)->term};
+  disk.entries.erase(disk.entries.begin(), end);
+  Core(id).OnLogCut(disk.start);
+  Pump(id);
+}
+
+void Cluster::Install(NodeId id) {
+  Node& node = At(id);
+  if (!node.offered) throw std::invalid_argument("nothing has been offered");
+  node.installed = At(node.offered->from).kept.at(node.offered->snapshot);
+  node.offered.reset();
+  Core(id).OnSnapshotInstalled(now, node.installed);
+  node.apply_to = std::max(node.apply_to, node.installed.position.index);
+  Pump(id);
 }
 
 void Cluster::Tick(NodeId id) {
@@ -315,7 +365,9 @@ void Cluster::CheckInvariants() {
     const raft::HardState& state = node.disk.hard_state;
     if (state.term > node.core->term()) throw BrokenInvariant{"a term went back"};
     // What the core calls durable must be on the disk, with the same terms.
-    for (Index index = node.core->log().first(); index <= node.core->durable(); ++index) {
+    // ... unless the state machine holds it.
+    const Index first = std::max(node.core->log().first(), node.installed.position.index + 1);
+    for (Index index = first; index <= node.core->durable(); ++index) {
       const std::size_t at = index - node.disk.start.index - 1;
       if (at >= node.disk.entries.size() ||
           node.disk.entries[at].term != node.core->log().TermAt(index)) {

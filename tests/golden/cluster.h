@@ -57,6 +57,9 @@ struct Node {
   Disk disk;
   std::deque<raft::FetchRequest> fetches;
   raft::Index apply_to = 0;
+  std::map<std::uint64_t, raft::SnapshotMark> kept;  // snapshots for others
+  std::optional<raft::OfferedSnapshot> offered;      // the last one that the core was told of
+  raft::SnapshotMark installed;                      // durably: what the state machine became
   bool hold_disk = false;
   bool hold_apply = false;
   std::unique_ptr<raft::Raft> core;  // nothing while the node is down
@@ -88,6 +91,11 @@ class Cluster {
   bool CompleteWrite(raft::NodeId id, std::size_t count);
   bool AnswerFetch(raft::NodeId id, bool fails = false);
   void Apply(raft::NodeId id);
+  // A snapshot of what node `id` has applied.
+  void KeepSnapshot(raft::NodeId id, std::uint64_t snapshot);
+  void CutLog(raft::NodeId id, raft::Index index);
+  // What was offered last has been fetched, and the state machine has become it.
+  void Install(raft::NodeId id);
   void Tick(raft::NodeId id);
 
   // Delivers, syncs and fetches all that is not held, until nothing is left.

@@ -109,6 +109,13 @@ const std::map<std::string, Interpreter::Command>& Interpreter::Commands() {
       {"restart", &Interpreter::Restart},
       {"wipe", &Interpreter::Wipe},
       {"trim", &Interpreter::Trim},
+      {"keep", &Interpreter::Keep},
+      {"forget", &Interpreter::Forget},
+      {"cut-log", &Interpreter::CutLog},
+      {"offer", &Interpreter::Offer},
+      {"install", &Interpreter::Install},
+      {"prefer-snapshot", &Interpreter::PreferSnapshot},
+      {"full", &Interpreter::Full},
       {"propose", &Interpreter::Propose},
       {"bulk", &Interpreter::Bulk},
       {"read", &Interpreter::Read},
@@ -405,6 +412,49 @@ void Interpreter::Trim(const Words& words) {
   disk.start = {last.index, last.term};
   disk.entries.erase(disk.entries.begin(),
                      disk.entries.begin() + static_cast<std::ptrdiff_t>(count));
+}
+
+// keep N SNAPSHOT: N takes a snapshot, of this number, of what it has applied, and keeps it.
+void Interpreter::Keep(const Words& words) {
+  cluster_.KeepSnapshot(Number(Word(words, 0)), Number(Word(words, 1)));
+}
+
+// forget N SNAPSHOT: N no longer keeps it.
+void Interpreter::Forget(const Words& words) {
+  cluster_.Core(Number(Word(words, 0))).OnSnapshotDropped(Number(Word(words, 1)));
+}
+
+// cut-log N I: N, which is up, drops its log up to I.
+void Interpreter::CutLog(const Words& words) {
+  cluster_.CutLog(Number(Word(words, 0)), Number(Word(words, 1)));
+}
+
+// offer A->B SNAPSHOT: an offer of A's, which may be late.
+void Interpreter::Offer(const Words& words) {
+  const auto [from, to] = Directions(Word(words, 0)).front();
+  const std::uint64_t snapshot = Number(Word(words, 1));
+  const Node& source = cluster_.At(from);
+  const auto kept = source.kept.find(snapshot);
+  if (kept == source.kept.end()) throw std::invalid_argument("it keeps no such snapshot");
+  cluster_.Receive({from, to, source.uuid, cluster_.Core(from).term(),
+                    raft::SnapshotOffer{snapshot, kept->second.position}});
+}
+
+// install N: what N was offered last is fetched, and its state machine becomes it.
+void Interpreter::Install(const Words& words) {
+  cluster_.Install(Number(Word(words, 0)));
+}
+
+// prefer-snapshot N I: for followers that need entries below I.
+void Interpreter::PreferSnapshot(const Words& words) {
+  cluster_.Core(Number(Word(words, 0))).PreferSnapshotBelow(Number(Word(words, 1)));
+}
+
+// full N on|off
+void Interpreter::Full(const Words& words) {
+  const NodeId id = Number(Word(words, 0));
+  cluster_.Core(id).OnDiskFull(Word(words, 1) == "on");
+  cluster_.Pump(id);
 }
 
 void Interpreter::ProposeAll(NodeId id, const std::vector<Bytes>& commands) {

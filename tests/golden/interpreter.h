@@ -58,6 +58,13 @@ class Interpreter {
   void Restart(const Words& words);
   void Wipe(const Words& words);
   void Trim(const Words& words);
+  void Keep(const Words& words);
+  void Forget(const Words& words);
+  void CutLog(const Words& words);
+  void Offer(const Words& words);
+  void Install(const Words& words);
+  void PreferSnapshot(const Words& words);
+  void Full(const Words& words);
   // Clients.
   void Propose(const Words& words);
   void Bulk(const Words& words);
