@@ -76,8 +76,10 @@ storage::Status Server::Assemble() {
                           .client_address = options_.advertised_client_address.ToString()};
   client_addresses_[options_.id] = self.client_address;
   replica_ = std::make_unique<Replica>(
-      options_.raft, raft::Self{options_.id, self.uuid, self.boot_id}, std::move(recovered_.log),
-      std::move(recovered_.state), static_cast<Host&>(*this), RandomWord());
+      options_.replica, raft::Self{options_.id, self.uuid, self.boot_id},
+      ReplicaStorage{*recovered_.files, *recovered_.directory, std::move(recovered_.log),
+                     std::move(recovered_.state), recovered_.open},
+      static_cast<Host&>(*this), RandomWord());
   replica_->Observe({[this](raft::Duration sync, std::size_t entries, std::size_t bytes) {
                        metrics_.log_sync.Observe(static_cast<std::uint64_t>(sync.count()));
                        metrics_.log_batch_entries.Observe(entries);
@@ -86,6 +88,10 @@ storage::Status Server::Assemble() {
                      [this](raft::Duration took, std::size_t entries) {
                        metrics_.apply.Observe(static_cast<std::uint64_t>(took.count()));
                        metrics_.apply_batch_entries.Observe(entries);
+                     },
+                     [this](ReplicaObserver::News news, const std::string& text) {
+                       if (news == ReplicaObserver::News::kBad) return log_.Warn(text);
+                       log_.Info(text);
                      }});
   transport_ = std::make_unique<PeerTransport>(loop_, log_, self, options_.cluster,
                                                static_cast<PeerEvents&>(*this));

@@ -181,6 +181,7 @@ class Service {
   // Runs `work`, which reads, on the read lane, then `done` here; or refuses, and frees the ticket.
   // `done` runs in any case once the job's turn has come, `work` only if somebody still waits.
   void RunRead(Ticket ticket, std::function<void()> work, std::function<void()> done);
+  void RefuseUnreadable(const Request& request, const storage::Error& error);
   void AnswerRead(const Request& request, const ReadGrant& grant, raft::Time read_at,
                   const storage::Result<std::optional<storage::ReadOutcome>>& outcome);
   void Certify(const Request& request, const ReadGrant& grant, raft::Time read_at,

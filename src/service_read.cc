@@ -148,9 +148,9 @@ void Service::ReadFromDisk(Ticket ticket) {
   work->key = pending_.Find(ticket)->key;
   RunRead(
       ticket,
-      [work, &state = in_.replica.state()] {
+      [work, state = in_.replica.shared_state()] {
         work->read_at = BootTime();
-        work->outcome = state.Get(work->key, storage::StateMachine::Cost::kMayReadDisk);
+        work->outcome = state->Get(work->key, storage::StateMachine::Cost::kMayReadDisk);
       },
       [this, work, ticket] {
         const Pending* waiting = pending_.Find(ticket);
@@ -185,13 +185,17 @@ void Service::RunRead(Ticket ticket, std::function<void()> work, std::function<v
       });
 }
 
+// Damage is never served, and never kept: what else is lost with it, nobody can tell.
+void Service::RefuseUnreadable(const Request& request, const storage::Error& error) {
+  const std::string what = "the database could not be read: " + error.message;
+  Refuse(request, wire::INTERNAL, what);
+  if (error.code == storage::ErrorCode::kCorrupt) in_.replica.Quarantine(what);
+}
+
 void Service::AnswerRead(const Request& request, const ReadGrant& grant, raft::Time read_at,
                          const storage::Result<std::optional<storage::ReadOutcome>>& outcome) {
-  if (!outcome || !*outcome) {
-    return Refuse(request, wire::INTERNAL,
-                  "the state machine could not be read: " +
-                      (outcome ? std::string("no answer") : outcome.error().message));
-  }
+  if (!outcome) return RefuseUnreadable(request, outcome.error());
+  QUORATE_ASSERT(outcome->has_value(), "a read that may use the disk has an answer");
   const storage::ReadOutcome& read = **outcome;
   reply_.Clear();
   Certify(request, grant, read_at, read.at);

@@ -102,10 +102,10 @@ void Service::RunScan(Ticket ticket) {
   done->view = pending.scan->view;
   RunRead(
       ticket,
-      [done, &state = in_.replica.state(), first = pending.scan->first, last = pending.scan->last,
+      [done, state = in_.replica.shared_state(), first = pending.scan->first, last = pending.scan->last,
        max_items = pending.scan->max_items, count_only = pending.scan->count_only] {
         done->read_at = BootTime();
-        if (!done->view) done->view = state.View();
+        if (!done->view) done->view = state->View();
         const std::size_t max_bytes = count_only ? kMaxCountedBytes : kMaxPageBytes;
         done->page = done->view->Scan(first, last, max_items, max_bytes, count_only);
       },
@@ -122,8 +122,7 @@ void Service::FinishScan(Ticket ticket, ScanDone& done) {
   if (found == nullptr || OutputFull(pending->request)) return Release(ticket);
   ClientSession& session = **found;
   if (!done.page) {
-    Refuse(pending->request, wire::INTERNAL,
-           "the state machine could not be read: " + done.page.error().message);
+    RefuseUnreadable(pending->request, done.page.error());
     return Release(ticket);
   }
   wire::ScanPage page;
