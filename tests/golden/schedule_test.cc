@@ -123,8 +123,10 @@ class RandomSchedule {
     } else if (choice < 985) {
       cluster_.Crash(id);
       if (Below(2) == 0) Restart(id);
-    } else if (choice < 995) {
+    } else if (choice < 988) {
       if (!Up(id)) Restart(id);
+    } else if (choice < 996) {
+      StorageStep(id);
     } else if (choice < 998) {
       Cut();
     } else if (paused_ == raft::kNoNode) {
@@ -140,8 +142,17 @@ class RandomSchedule {
     cluster_.sync_time = milliseconds(1);
     for (NodeId id = 1; id <= size_; ++id) {
       if (!Up(id)) Restart(id);
+      cluster_.Core(id).OnDiskFull(false);
+      cluster_.Core(id).PreferSnapshotBelow(0);
     }
-    cluster_.Run(seconds(6));
+    for (int second = 0; second < 6; ++second) {
+      cluster_.Run(seconds(1));
+      for (NodeId id = 1; id <= size_; ++id) {
+        cluster_.KeepSnapshot(id, ++snapshots_);
+        Install(id);
+      }
+    }
+    cluster_.Run(seconds(1));
     ASSERT_TRUE(LeaderThatCommits(cluster_, milliseconds(500)));
     for (NodeId id = 1; id <= size_; ++id) {
       EXPECT_EQ(cluster_.Core(id).commit(), cluster_.Core(1).log().last()) << "node " << id;
@@ -151,6 +162,7 @@ class RandomSchedule {
   std::size_t reads_confirmed() const { return cluster_.answered.size(); }
   Index committed() const { return committed_; }
   std::size_t elections() const { return cluster_.leaders_elected; }
+  std::size_t installs() const { return installs_; }
 
  private:
   std::uint64_t Below(std::uint64_t limit) { return random_() % limit; }
@@ -158,8 +170,11 @@ class RandomSchedule {
 
   void Restart(NodeId id) {
     const Node& node = cluster_.At(id);
+    // The state machine fell back to an earlier flush; what a snapshot or a cut log rests on is
+    // flushed.
+    const Index flushed = std::max(node.disk.start.index, node.installed.position.index);
     const Index known = std::min(node.apply_to, node.disk.start.index + node.disk.entries.size());
-    cluster_.Start(id, Below(known + 1));  // the state machine fell back to an earlier flush
+    cluster_.Start(id, known <= flushed ? flushed : flushed + Below(known - flushed + 1));
   }
 
   void Deliver() {
@@ -197,6 +212,39 @@ class RandomSchedule {
     asked_[next_read_] = committed_;
     cluster_.Core(id).RequestRead(cluster_.now, next_read_++);
     cluster_.Pump(id);
+  }
+
+  // Snapshots taken, forgotten, fetched; logs cut below what is applied; disks that fill up.
+  void StorageStep(NodeId id) {
+    if (!Up(id)) return;
+    Node& node = cluster_.At(id);
+    const Index start = node.disk.start.index;
+    const Index durable = std::min(node.core->applied(), start + node.disk.entries.size());
+    switch (Below(10)) {
+      case 0:
+      case 1:
+        if (durable > start) cluster_.CutLog(id, start + 1 + Below(durable - start));
+        return;
+      case 2:
+      case 5:
+        return cluster_.KeepSnapshot(id, ++snapshots_);
+      case 6:
+        return node.core->PreferSnapshotBelow(Below(node.core->applied() + 1));
+      case 3:
+        return node.core->OnDiskFull(Below(2) == 0);
+      case 4:
+        return node.core->OnSnapshotDropped(snapshots_);
+      default:
+        return Install(id);
+    }
+  }
+
+  // Also long after it was offered, when it may be of no use any more.
+  void Install(NodeId id) {
+    const Node& node = cluster_.At(id);
+    if (!node.offered || !node.core->WantsInstalled(node.offered->position)) return;
+    ++installs_;
+    cluster_.Install(id);
   }
 
   void Cut() {
@@ -237,6 +285,8 @@ class RandomSchedule {
   NodeId paused_ = raft::kNoNode;
   Cluster cluster_;
   std::uint64_t next_read_ = 1;
+  std::uint64_t snapshots_ = 0;
+  std::size_t installs_ = 0;
   std::map<std::uint64_t, Index> asked_;  // committed anywhere when the read was asked
   std::map<Time, Index> commits_;
   Index committed_ = 0;
@@ -245,6 +295,7 @@ class RandomSchedule {
 TEST(RandomSchedule, KeepsEveryPromise) {
   std::size_t reads = 0;
   std::size_t elections = 0;
+  std::size_t installs = 0;
   Index committed = 0;
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -259,11 +310,13 @@ TEST(RandomSchedule, KeepsEveryPromise) {
     reads += schedule.reads_confirmed();
     elections += schedule.elections();
     committed += schedule.committed();
+    installs += schedule.installs();
   }
   // The schedules do something.
   EXPECT_GT(reads, 1000U);
   EXPECT_GT(elections, 400U);
   EXPECT_GT(committed, 2000U);
+  EXPECT_GT(installs, 50U);
 }
 
 }  // namespace

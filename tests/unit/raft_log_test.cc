@@ -139,6 +139,38 @@ TEST(RaftLog, TruncatesBelowWhatIsCached) {
   EXPECT_EQ(log.Slice(3, 3, 1).size(), 1U);
 }
 
+TEST(RaftLog, IsCutAtAPositionAndKeepsTheRest) {
+  Log log(LogContents{{0, 0}, {{1, 1}, {4, 2}}, 6});
+  log.Append(Make(7, 3));
+  log.Append(Make(8, 3));
+  log.CutTo({4, 2});
+  EXPECT_EQ(log.first(), 5U);
+  EXPECT_EQ(log.start(), (Position{4, 2}));
+  EXPECT_EQ(log.TermAt(3), std::nullopt);
+  EXPECT_EQ(log.TermAt(5), 2U);
+  EXPECT_EQ(log.LastNotAfter(6, 2), (Position{6, 2}));
+  EXPECT_EQ(log.LastNotAfter(6, 1), (Position{0, 0}));
+  log.CutTo({7, 3});
+  EXPECT_EQ(log.Slice(8, 8, 1000).size(), 1U);
+  EXPECT_EQ(log.BytesAfter(7), log.cached_bytes());
+  log.CutTo({8, 3});
+  EXPECT_EQ(log.last_position(), (Position{8, 3}));
+  EXPECT_EQ(log.cached_bytes(), 0U);
+  log.Append(Make(9, 3));
+  EXPECT_EQ(log.TermAt(9), 3U);
+}
+
+TEST(RaftLog, StartsAnewBehindASnapshot) {
+  Log log(LogContents{{0, 0}, {{1, 1}}, 6});
+  log.Append(Make(7, 3));
+  log.Reset({5, 4});
+  EXPECT_EQ(log.last_position(), (Position{5, 4}));
+  EXPECT_EQ(log.first(), 6U);
+  EXPECT_EQ(log.cached_bytes(), 0U);
+  log.Append(Make(6, 4));
+  EXPECT_EQ(log.BytesAfter(5), log.cached_bytes());
+}
+
 TEST(RaftLog, SliceReturnsAtLeastOneEntry) {
   Log log = Empty();
   log.Append(Make(1, 1, 5000));
