@@ -30,7 +30,7 @@ Position Log::LastNotAfter(Index index, Term term) const {
     if (run->term <= term) return {index, run->term};
     index = run->first - 1;
   }
-  return index < start_.index ? Position{0, 0} : start_;
+  return index < start_.index || start_.term > term ? Position{0, 0} : start_;
 }
 
 std::vector<Entry> Log::Slice(Index first, Index last, std::size_t max_bytes) const {
