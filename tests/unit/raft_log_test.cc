@@ -38,7 +38,7 @@ struct Model {
     for (Index i = std::min(index, last()); i > start.index; --i) {
       if (*TermAt(i) <= term) return {i, *TermAt(i)};
     }
-    return index < start.index ? Position{} : start;
+    return index < start.index || start.term > term ? Position{} : start;
   }
   std::vector<Entry> Slice(Index first, Index to, std::size_t max_bytes) const {
     std::vector<Entry> slice;
