@@ -24,6 +24,11 @@ if(QUORATE_SANITIZE)
   add_link_options(-fsanitize=${QUORATE_SANITIZE})
 endif()
 
+option(QUORATE_FUZZ "Build what is in tests/fuzz as libFuzzer programs; clang only" OFF)
+if(QUORATE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Werror)
 # gcc needs this to let ccache see through a precompiled header.
 add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
