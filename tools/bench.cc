@@ -18,6 +18,8 @@
 namespace quorate::tools {
 namespace {
 
+constexpr std::chrono::milliseconds kInterruptCheck{100};
+
 struct BenchArguments {
   WorkloadSettings workload;
   int clients = 64;
@@ -27,6 +29,7 @@ struct BenchArguments {
   std::size_t max_in_flight = 10'000;
   std::string duration = "10s";
   std::string warmup = "1s";
+  std::string interval;  // empty: none is reported
   std::string read = "strong";
   bool preload = false;  // neither of the two: if the workload reads
   bool no_preload = false;
@@ -109,30 +112,6 @@ Threads MakeThreads(const Settings& settings, const BenchArguments& arguments,
   return threads;
 }
 
-std::uint64_t Completed(const Threads& threads) {
-  std::uint64_t sum = 0;
-  for (const auto& thread : threads) sum += thread->completed();
-  return sum;
-}
-
-// A line a second while the load runs.
-void Watch(const Threads& threads, const Interrupt& interrupt, LoadClock::time_point begin,
-           LoadClock::time_point end, bool verbose) {
-  std::uint64_t last = 0;
-  auto next = begin + std::chrono::seconds(1);
-  while (LoadClock::now() < end && !interrupt.raised()) {
-    std::this_thread::sleep_until(
-        std::min({next, end, LoadClock::now() + std::chrono::milliseconds(100)}));
-    if (LoadClock::now() < next) continue;
-    const std::uint64_t now = Completed(threads);
-    if (verbose) {
-      std::fprintf(stderr, "%4.0f s  %10s/s\n", Seconds(next - begin), Grouped(now - last).c_str());
-    }
-    last = now;
-    next += std::chrono::seconds(1);
-  }
-}
-
 double Microseconds(std::uint64_t nanoseconds) {
   return static_cast<double>(nanoseconds) / 1000;
 }
@@ -144,6 +123,60 @@ void AddQuantiles(Json& json, const Histogram& histogram) {
   json["p999_us"] = Microseconds(histogram.Quantile(0.999));
   json["max_us"] = Microseconds(histogram.max());
   json["mean_us"] = histogram.mean() / 1000;
+}
+
+void PrintLatencies(const char* name, const Histogram& histogram, double seconds) {
+  if (histogram.count() == 0) return;
+  std::printf(
+      "%-8s %10s/s   p50 %8.0f   p90 %8.0f   p99 %8.0f   p99.9 %8.0f   max %8.0f us\n", name,
+      Grouped(static_cast<std::uint64_t>(static_cast<double>(histogram.count()) / seconds)).c_str(),
+      Microseconds(histogram.Quantile(0.5)), Microseconds(histogram.Quantile(0.9)),
+      Microseconds(histogram.Quantile(0.99)), Microseconds(histogram.Quantile(0.999)),
+      Microseconds(histogram.max()));
+}
+
+// What was settled since the last call, by all threads.
+Histogram TakeRecent(const Threads& threads) {
+  Histogram sum;
+  for (const auto& thread : threads) sum.Merge(thread->TakeRecent());
+  return sum;
+}
+
+void PrintInterval(const Settings& settings, const BenchArguments& arguments, double at,
+                   double seconds, const Histogram& recent) {
+  const double rate = static_cast<double>(recent.count()) / seconds;
+  if (arguments.interval.empty()) {
+    std::fprintf(stderr, "%4.0f s  %10s/s\n", at,
+                 Grouped(static_cast<std::uint64_t>(rate)).c_str());
+  } else if (settings.json) {
+    Json json;
+    json["at"] = at;
+    json["ops_per_sec"] = rate;
+    AddQuantiles(json, recent);
+    PrintJson(json);
+  } else {
+    std::printf("%6.1f s ", at);
+    PrintLatencies("", recent, seconds);
+  }
+  std::fflush(stdout);
+}
+
+// Until the end; reports each interval, if asked to.
+void Watch(const Settings& settings, const BenchArguments& arguments, const Threads& threads,
+           const Interrupt& interrupt, const Schedule& schedule) {
+  const bool report = settings.verbose || !arguments.interval.empty();
+  const LoadClock::duration interval =
+      ParseDuration(arguments.interval).value_or(std::chrono::seconds(1));
+  auto last = schedule.begin;
+  while (LoadClock::now() < schedule.end && !interrupt.raised()) {
+    const auto next = std::min(last + interval, schedule.end);
+    std::this_thread::sleep_until(std::min(next, LoadClock::now() + kInterruptCheck));
+    const auto now = LoadClock::now();
+    if (!report || now < next) continue;
+    PrintInterval(settings, arguments, Seconds(now - schedule.begin), Seconds(now - last),
+                  TakeRecent(threads));
+    last = now;
+  }
 }
 
 Json ResultJson(const BenchArguments& arguments, const LoadResult& result, double seconds,
@@ -181,16 +214,6 @@ Json ResultJson(const BenchArguments& arguments, const LoadResult& result, doubl
   return json;
 }
 
-void PrintLatencies(const char* name, const Histogram& histogram, double seconds) {
-  if (histogram.count() == 0) return;
-  std::printf(
-      "%-8s %10s/s   p50 %8.0f   p90 %8.0f   p99 %8.0f   p99.9 %8.0f   max %8.0f us\n", name,
-      Grouped(static_cast<std::uint64_t>(static_cast<double>(histogram.count()) / seconds)).c_str(),
-      Microseconds(histogram.Quantile(0.5)), Microseconds(histogram.Quantile(0.9)),
-      Microseconds(histogram.Quantile(0.99)), Microseconds(histogram.Quantile(0.999)),
-      Microseconds(histogram.max()));
-}
-
 void PrintText(const BenchArguments& arguments, const LoadResult& result, double seconds,
                bool interrupted) {
   seconds = std::max(seconds, 1e-3);
@@ -218,8 +241,8 @@ void PrintText(const BenchArguments& arguments, const LoadResult& result, double
   if (result.first_error) std::printf("the first error: %s\n", result.first_error->detail.c_str());
 }
 
-LoadResult RunThreads(const Settings& settings, Interrupt& interrupt, Threads& threads,
-                      const Schedule& schedule) {
+LoadResult RunThreads(const Settings& settings, const BenchArguments& arguments,
+                      Interrupt& interrupt, Threads& threads, const Schedule& schedule) {
   interrupt.SetHandler([&threads] {
     for (const auto& thread : threads) thread->Stop();
   });
@@ -228,7 +251,7 @@ LoadResult RunThreads(const Settings& settings, Interrupt& interrupt, Threads& t
   for (const auto& thread : threads) {
     running.emplace_back([&thread] { thread->Run(); });
   }
-  Watch(threads, interrupt, schedule.begin, schedule.end, settings.verbose);
+  Watch(settings, arguments, threads, interrupt, schedule);
   LoadResult result;
   for (std::size_t i = 0; i < threads.size(); ++i) {
     running[i].join();
@@ -247,7 +270,7 @@ ExitCode Bench(const Settings& settings, Interrupt& interrupt, const BenchArgume
   }
   const Schedule schedule = MakeSchedule(arguments);
   Threads threads = MakeThreads(settings, arguments, workload, schedule);
-  const LoadResult result = RunThreads(settings, interrupt, threads, schedule);
+  const LoadResult result = RunThreads(settings, arguments, interrupt, threads, schedule);
   const bool interrupted = interrupt.raised();
   const auto end = interrupted ? std::min(LoadClock::now(), schedule.end) : schedule.end;
   const double seconds = std::max(0.0, Seconds(end - schedule.begin));
@@ -307,6 +330,11 @@ void AddDataOptions(CLI::App& bench, BenchArguments& arguments) {
   CheckDuration(bench.add_option("--warmup", arguments.warmup, "Not measured, before that")
                     ->capture_default_str(),
                 std::chrono::microseconds(0));
+  CheckDuration(
+      bench.add_option("--interval", arguments.interval,
+                       "Also report each stretch of this length: its rate and latencies, with "
+                       "--json an object each on a line of its own"),
+      std::chrono::milliseconds(10));
   bench.add_option("--seed", arguments.workload.seed, "Of keys, values and operations")
       ->capture_default_str();
   CLI::Option* preload =

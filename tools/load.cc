@@ -43,6 +43,11 @@ void LoadThread::Run() {
   loop_.run();
 }
 
+Histogram LoadThread::TakeRecent() {
+  const std::lock_guard lock(recent_mutex_);
+  return std::exchange(recent_, Histogram());
+}
+
 bool LoadThread::Over(LoadClock::time_point now) const {
   return now >= plan_.end || stopped_.load(std::memory_order_relaxed);
 }
@@ -108,9 +113,11 @@ LoadClock::time_point LoadThread::Settle(const Result<Reply>& reply, LoadClock::
   const auto now = LoadClock::now();
   --outstanding_;
   if (due < plan_.begin) return now;
-  completed_.fetch_add(1, std::memory_order_relaxed);
   if (reply) {
-    histogram.Record(static_cast<std::uint64_t>((now - due).count()));
+    const auto latency = static_cast<std::uint64_t>((now - due).count());
+    histogram.Record(latency);
+    const std::lock_guard lock(recent_mutex_);
+    recent_.Record(latency);
   } else {
     ++result_.errors[reply.error().code];
     if (!result_.first_error) result_.first_error = reply.error();

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -57,8 +58,9 @@ class LoadThread {
   void Run();
   // From any thread.
   void Stop() { stopped_.store(true, std::memory_order_relaxed); }
-  // Requests settled in the measurement so far; from any thread.
-  std::uint64_t completed() const { return completed_.load(std::memory_order_relaxed); }
+  // Latencies of the requests that succeeded since the last call, or since plan.begin; from any
+  // thread.
+  Histogram TakeRecent();
 
   // After Run().
   const LoadResult& result() const { return result_; }
@@ -86,8 +88,9 @@ class LoadThread {
   std::size_t outstanding_ = 0;
   bool issuing_ = true;
   std::atomic<bool> stopped_{false};
-  std::atomic<std::uint64_t> completed_{0};
   LoadResult result_;
+  std::mutex recent_mutex_;
+  Histogram recent_;  // guarded by recent_mutex_
 };
 
 }  // namespace quorate::tools
