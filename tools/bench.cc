@@ -166,7 +166,8 @@ void Watch(const Settings& settings, const BenchArguments& arguments, const Thre
            const Interrupt& interrupt, const Schedule& schedule) {
   const bool report = settings.verbose || !arguments.interval.empty();
   const LoadClock::duration interval =
-      ParseDuration(arguments.interval).value_or(std::chrono::seconds(1));
+      report ? ParseDuration(arguments.interval).value_or(std::chrono::seconds(1))
+             : schedule.end - schedule.begin;
   auto last = schedule.begin;
   while (LoadClock::now() < schedule.end && !interrupt.raised()) {
     const auto next = std::min(last + interval, schedule.end);
