@@ -101,6 +101,15 @@ class Commands(ClusterTest):
         self.assertGreater(result["ops"], 0)
         self.assertLessEqual(result["p50_us"], result["p999_us"])
 
+    def test_bench_intervals(self):
+        lines = self.expect(OK, "--json", "bench", "--workload", "put", "--clients", "4", "--connections", "2", "--duration", "1s",
+                            "--warmup", "0s", "--keys", "100", "--interval", "200ms", timeout=60).splitlines()
+        *intervals, total = map(json.loads, lines)
+        self.assertGreaterEqual(len(intervals), 2)
+        self.assertEqual(sorted(one["at"] for one in intervals), [one["at"] for one in intervals])
+        self.assertLessEqual(max(one["p99_us"] for one in intervals), total["max_us"])
+        self.assertNotIn("at", total)
+
     def test_completion_and_help(self):
         self.assertIn(b"quorate", self.expect(OK, "completion", "bash"))
         for command in ("put", "get", "del", "cas", "scan", "import", "status", "bench"):
