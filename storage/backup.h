@@ -1,6 +1,7 @@
 // A backup: one file that holds a whole snapshot.
 //
-//   "quorate backup 1\n" | length of the manifest u64 | manifest (manifest.h) | its files, one after the other
+//   "quorate backup 1\n" | length of the manifest u64 | manifest (manifest.h) | its files, one
+//   after the other
 //
 // Every byte is covered by a checksum: the manifest's own, and those in it.
 #pragma once
@@ -26,16 +27,16 @@ struct BackupContents {
   Manifest manifest;
   std::uint64_t files_begin = 0;  // where the first file's bytes are
 };
-// Reads the header and checks that the file is as long as it says. kMismatch: not a backup, or a newer
-// format. kCorrupt: damaged or cut short.
+// Reads the header and checks that the file is as long as it says. kMismatch: not a backup, or a
+// newer format. kCorrupt: damaged or cut short.
 Result<BackupContents> OpenBackup(const File& file);
 // Reads all of it and checks every checksum.
 Status VerifyBackup(const File& file, const BackupContents& contents);
 
 // First boot of a node from a backup: makes its directory as DataDir::Bootstrap() does, holding the
-// backup's state under `configuration` (which has no incarnation yet: the first leader draws a new one,
-// so tokens of the old cluster are DIVERGED). Verifies the backup first. kExists: the directory is in
-// use; nothing is changed. A crash half way leaves what Bootstrap() accepts again.
+// backup's state under `configuration` (which has no incarnation yet: the first leader draws a new
+// one, so tokens of the old cluster are DIVERGED). Verifies the backup first. kExists: the
+// directory is in use; nothing is changed. A crash half way leaves what Bootstrap() accepts again.
 Result<std::unique_ptr<DataDir>> RestoreBackup(FileSystem& files, const std::string& backup_path,
                                                const std::string& path,
                                                const DataDir::Expected& expected, raft::Uuid uuid,

@@ -27,8 +27,8 @@ struct Identity {
   std::uint64_t cluster_id = 0;
   raft::NodeId node_id = 0;
   raft::Uuid uuid;
-  // Of the backup that the directory was restored from (Manifest::id), 0 if none: nodes with different
-  // origins never had the same state, and must not talk to each other.
+  // Of the backup that the directory was restored from (Manifest::id), 0 if none: nodes with
+  // different origins never had the same state, and must not talk to each other.
   std::uint64_t origin = 0;
   std::uint32_t format_version = kFormatVersion;
 };
@@ -58,27 +58,31 @@ class DataDir {
   // `make_log` makes the log inside it, before IDENTITY is written.
   static Result<std::unique_ptr<DataDir>> Bootstrap(
       FileSystem& files, const std::string& path, const Expected& expected, raft::Uuid uuid,
-      const std::function<Status(const std::string&)>& make_log);
+      const std::function<Status(const std::string&)>& make_log, std::uint64_t origin = 0);
 
   const Identity& identity() const { return identity_; }
   std::string log_path() const { return path_ + "/log"; }
   std::string snapshots_path() const { return path_ + "/snapshots"; }
   std::string incoming_manifest_path() const { return path_ + "/INCOMING"; }
 
+  // Of the database that a new directory begins with.
+  static std::string FirstDatabaseName();
   const CurrentDatabase& current() const { return current_; }
   std::string database_path() const { return DatabasePath(current_.generation); }
   std::string next_database_path() const { return DatabasePath(current_.generation + 1); }
-  // Makes the next generation the current one, durably and atomically: write, sync, rename, sync. The
-  // one before it is still there. kNoSpace: nothing has changed.
+  // Makes the next generation the current one, durably and atomically: write, sync, rename, sync.
+  // The one before it is still there. kNoSpace: nothing has changed.
   Status SwitchDatabase(raft::Position installed);
-  // Removes every database but the current one, and `keep_next` or not the one that is on its way in.
+  // Removes every database but the current one, and `keep_next` or not the one that is on its way
+  // in.
   Status RemoveOtherDatabases(bool keep_next);
 
   // Marks the directory so that Open() refuses it from now on, with this reason.
   Status Quarantine(const std::string& reason);
 
  private:
-  DataDir(std::string path, Identity identity, std::unique_ptr<FileLock> lock);
+  DataDir(FileSystem& files, std::string path, Identity identity, CurrentDatabase current,
+          std::unique_ptr<FileLock> lock);
 
   std::string DatabasePath(std::uint32_t generation) const;
 
@@ -88,5 +92,8 @@ class DataDir {
   CurrentDatabase current_;
   std::unique_ptr<FileLock> lock_;
 };
+
+// Removes a directory of files; fine if there is none.
+Status RemoveTree(FileSystem& files, const std::string& directory);
 
 }  // namespace quorate::storage

@@ -4,7 +4,9 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/snapshot.h>
+#include <rocksdb/sst_file_manager.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 
 #include <atomic>
 #include <mutex>
@@ -89,8 +91,17 @@ rocksdb::DBOptions EngineOptions(std::shared_ptr<FlushListener> listener) {
   db.keep_log_file_num = 2;
   db.max_log_file_size = 1 << 20;
   db.listeners.push_back(std::move(listener));
+  // Watches the disk after a flush has found no room, and goes on by itself once there is some.
+  db.sst_file_manager.reset(rocksdb::NewSstFileManager(rocksdb::Env::Default()));
   return db;
 }
+
+// RocksDB's own log of what it does; a copy that is only looked at must not get one.
+class NoLogger final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char* /*format*/, va_list /*arguments*/) override {}
+};
 
 std::string EncodePosition(raft::Position position) {
   std::string out;
@@ -132,13 +143,69 @@ struct Engine {
     const std::string_view bytes = value.ToStringView();
     return raft::Position{LoadInt<raft::Index>(bytes), LoadInt<raft::Term>(bytes, 8)};
   }
+
+  // Both families together, so that data and position stay those of one moment.
+  rocksdb::Status Flush() { return db->Flush(rocksdb::FlushOptions(), {data.get(), meta.get()}); }
+
+  // The last configuration applied; nothing if there is none.
+  Result<std::optional<raft::Configuration>> Configuration() const {
+    rocksdb::PinnableSlice value;
+    const auto status = db->Get(rocksdb::ReadOptions(), meta.get(), kConfigurationKey, &value);
+    if (status.IsNotFound()) return std::nullopt;
+    if (!status.ok()) return FailRocksDb(status, "reading the configuration");
+    auto configuration = raft::Configuration::Decode(value.ToStringView());
+    if (!configuration) return FailForm();
+    return configuration;
+  }
 };
+
+void SetHandles(Engine& engine, rocksdb::DB* db,
+                const std::vector<rocksdb::ColumnFamilyHandle*>& handles) {
+  engine.db.reset(db);
+  engine.data.reset(handles[0]);
+  engine.meta.reset(handles[1]);
+}
+
+Result<std::shared_ptr<Engine>> OpenEngine(const std::string& path,
+                                           const DatabaseOptions& options) {
+  auto engine = std::make_shared<Engine>();
+  const rocksdb::ColumnFamilyOptions family = FamilyOptions(options);
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* db = nullptr;
+  const auto status = rocksdb::DB::Open(
+      EngineOptions(engine->listener), path,
+      {{rocksdb::kDefaultColumnFamilyName, family}, {kMetaFamily, family}}, &handles, &db);
+  if (!status.ok()) return FailRocksDb(status, "opening " + path);
+  SetHandles(*engine, db, handles);
+  return engine;
+}
+
+// What a copy is the state of. Nothing is written to it.
+Result<raft::SnapshotMark> MarkOf(const std::string& directory) {
+  rocksdb::DBOptions options;
+  options.info_log = std::make_shared<NoLogger>();
+  const rocksdb::ColumnFamilyOptions family;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* db = nullptr;
+  const auto status = rocksdb::DB::OpenForReadOnly(
+      options, directory, {{rocksdb::kDefaultColumnFamilyName, family}, {kMetaFamily, family}},
+      &handles, &db);
+  if (!status.ok()) return FailRocksDb(status, "opening " + directory);
+  Engine copy;
+  SetHandles(copy, db, handles);
+  const Result<std::optional<raft::Position>> position = copy.Position(rocksdb::ReadOptions());
+  if (!position) return Forward(position);
+  Result<std::optional<raft::Configuration>> configuration = copy.Configuration();
+  if (!configuration) return Forward(configuration);
+  return raft::SnapshotMark{**position, configuration->value_or(raft::Configuration{})};
+}
 
 class DatabaseView final : public StateView {
  public:
-  explicit DatabaseView(const Engine& engine) : engine_(engine), snapshot_(engine.db.get()) {
+  explicit DatabaseView(std::shared_ptr<const Engine> engine)
+      : engine_(std::move(engine)), snapshot_(engine_->db.get()) {
     read_.snapshot = snapshot_.snapshot();
-    const Result<std::optional<raft::Position>> at = engine.Position(read_);
+    const Result<std::optional<raft::Position>> at = engine_->Position(read_);
     if (at) {
       at_ = **at;
     } else {
@@ -154,7 +221,8 @@ class DatabaseView final : public StateView {
     rocksdb::ReadOptions read = read_;
     const rocksdb::Slice bound(last);
     if (!last.empty()) read.iterate_upper_bound = &bound;
-    const std::unique_ptr<rocksdb::Iterator> it(engine_.db->NewIterator(read, engine_.data.get()));
+    const std::unique_ptr<rocksdb::Iterator> it(
+        engine_->db->NewIterator(read, engine_->data.get()));
     Page page;
     std::size_t bytes = 0;
     for (it->Seek(rocksdb::Slice(first)); it->Valid(); it->Next()) {
@@ -174,7 +242,7 @@ class DatabaseView final : public StateView {
   }
 
  private:
-  const Engine& engine_;
+  const std::shared_ptr<const Engine> engine_;  // outlives the snapshot in it
   rocksdb::ManagedSnapshot snapshot_;
   rocksdb::ReadOptions read_;
   raft::Position at_;
@@ -183,8 +251,8 @@ class DatabaseView final : public StateView {
 
 class Database final : public StateMachine {
  public:
-  Database(Engine engine, raft::Position applied)
-      : engine_(std::move(engine)), changes_(*engine_.db, *engine_.data), applied_(applied) {}
+  Database(std::shared_ptr<Engine> engine, raft::Position applied)
+      : engine_(std::move(engine)), changes_(*engine_->db, *engine_->data), applied_(applied) {}
 
   Result<std::vector<Applied>> Apply(std::span<const raft::Entry> entries) override;
   raft::Position applied() const override { return applied_.Get(); }
@@ -193,16 +261,22 @@ class Database final : public StateMachine {
   std::unique_ptr<StateView> View() const override {
     return std::make_unique<DatabaseView>(engine_);
   }
+  std::optional<raft::Configuration> configuration() const override {
+    const Result<std::optional<raft::Configuration>> found = engine_->Configuration();
+    return found ? *found : std::nullopt;
+  }
+  std::uint64_t disk_bytes() const override;
+  Result<raft::SnapshotMark> Checkpoint(const std::string& directory) override;
 
   Status Flush() override {
-    const auto status =
-        engine_.db->Flush(rocksdb::FlushOptions(), {engine_.data.get(), engine_.meta.get()});
+    const auto status = engine_->Flush();
     if (!status.ok()) return FailRocksDb(status, "flushing");
-    engine_.listener->Note();
+    engine_->listener->Note();
     return {};
   }
 
  private:
+  Status GoOn();
   Status Write(raft::Position position);
   Result<std::optional<ReadOutcome>> GetAtSnapshot(std::string_view key,
                                                    rocksdb::ReadOptions read) const;
@@ -210,10 +284,11 @@ class Database final : public StateMachine {
   Result<bool> GetRecord(std::string_view key, const rocksdb::ReadOptions& read,
                          ReadOutcome& out) const;
 
-  Engine engine_;
+  const std::shared_ptr<Engine> engine_;
   ChangeSet changes_;      // the applier's, kept for its memory
   wire::Command command_;  // likewise
   PublishedPosition applied_;
+  bool stopped_ = false;                  // by a full disk
   std::atomic<std::uint64_t> writes_{0};  // odd while one is under way
   mutable std::mutex flushed_mutex_;
   mutable raft::Position flushed_;
@@ -225,6 +300,7 @@ Result<std::vector<Applied>> Database::Apply(std::span<const raft::Entry> entrie
   QUORATE_ASSERT(entries.front().index == applied().index + 1,
                  "entries are applied once and in order");
   results.reserve(entries.size());
+  QUORATE_RETURN_IF_ERROR(GoOn());
   changes_.Clear();
   for (const raft::Entry& entry : entries) {
     QUORATE_ASSERT(entry.index == entries.front().index + results.size(),
@@ -233,7 +309,7 @@ Result<std::vector<Applied>> Database::Apply(std::span<const raft::Entry> entrie
     if (!applied) return Forward(applied);
     results.push_back(*applied);
     if (entry.kind == raft::EntryKind::kConfiguration) {
-      changes_.batch().Put(engine_.meta.get(), kConfigurationKey,
+      changes_.batch().Put(engine_->meta.get(), kConfigurationKey,
                            rocksdb::Slice(entry.data.view()));
     }
   }
@@ -241,15 +317,47 @@ Result<std::vector<Applied>> Database::Apply(std::span<const raft::Entry> entrie
   return results;
 }
 
+std::uint64_t Database::disk_bytes() const {
+  std::uint64_t total = 0;
+  for (const auto& property : {rocksdb::DB::Properties::kLiveSstFilesSize,
+                               rocksdb::DB::Properties::kCurSizeAllMemTables}) {
+    std::uint64_t bytes = 0;
+    if (engine_->db->GetAggregatedIntProperty(property, &bytes)) total += bytes;
+  }
+  return total;
+}
+
+Result<raft::SnapshotMark> Database::Checkpoint(const std::string& directory) {
+  rocksdb::Checkpoint* made = nullptr;
+  auto status = rocksdb::Checkpoint::Create(engine_->db.get(), &made);
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  // Flushes both families first: without a log of RocksDB's own, what is in memory is in no file.
+  if (status.ok()) status = checkpoint->CreateCheckpoint(directory, /*log_size_for_flush=*/0);
+  engine_->listener->Note();
+  if (!status.ok()) return FailRocksDb(status, "copying itself to " + directory);
+  return MarkOf(directory);
+}
+
+// After a flush that found no room RocksDB takes no writes until it is told, or finds out, that
+// there is some.
+Status Database::GoOn() {
+  if (!stopped_) return {};
+  const auto status = engine_->db->Resume();
+  if (!status.ok()) return FailRocksDb(status, "going on after its disk was full");
+  stopped_ = false;
+  return {};
+}
+
 Status Database::Write(raft::Position position) {
-  changes_.batch().Put(engine_.meta.get(), kAppliedKey, EncodePosition(position));
+  changes_.batch().Put(engine_->meta.get(), kAppliedKey, EncodePosition(position));
   rocksdb::WriteOptions write;
   write.disableWAL = true;
   const std::uint64_t before = writes_.load(std::memory_order_relaxed);
   writes_.store(before + 1, std::memory_order_relaxed);
-  const auto status = engine_.db->Write(write, &changes_.batch());
+  const auto status = engine_->db->Write(write, &changes_.batch());
   if (status.ok()) applied_.Set(position);
   writes_.store(before + 2, std::memory_order_release);
+  stopped_ = status.IsNoSpace();
   if (!status.ok()) return FailRocksDb(status, "applying entries");
   return {};
 }
@@ -277,9 +385,9 @@ Result<std::optional<ReadOutcome>> Database::Get(std::string_view key, Cost cost
 // instant.
 Result<std::optional<ReadOutcome>> Database::GetAtSnapshot(std::string_view key,
                                                            rocksdb::ReadOptions read) const {
-  rocksdb::ManagedSnapshot snapshot(engine_.db.get());
+  rocksdb::ManagedSnapshot snapshot(engine_->db.get());
   read.snapshot = snapshot.snapshot();
-  const Result<std::optional<raft::Position>> at = engine_.Position(read);
+  const Result<std::optional<raft::Position>> at = engine_->Position(read);
   if (!at) return Forward(at);
   if (!*at) return std::nullopt;
   ReadOutcome out;
@@ -293,7 +401,7 @@ Result<std::optional<ReadOutcome>> Database::GetAtSnapshot(std::string_view key,
 Result<bool> Database::GetRecord(std::string_view key, const rocksdb::ReadOptions& read,
                                  ReadOutcome& out) const {
   rocksdb::PinnableSlice stored;
-  const auto status = engine_.db->Get(read, engine_.data.get(), rocksdb::Slice(key), &stored);
+  const auto status = engine_->db->Get(read, engine_->data.get(), rocksdb::Slice(key), &stored);
   if (status.IsNotFound()) return true;
   if (status.IsIncomplete()) return false;
   if (!status.ok()) return FailRocksDb(status, "reading a key");
@@ -304,14 +412,14 @@ Result<bool> Database::GetRecord(std::string_view key, const rocksdb::ReadOption
 
 raft::Position Database::flushed() const {
   const std::lock_guard lock(flushed_mutex_);
-  if (!engine_.listener->Take()) return flushed_;
+  if (!engine_->listener->Take()) return flushed_;
   rocksdb::ReadOptions read;
   read.read_tier = rocksdb::kPersistedTier;
-  if (const Result<std::optional<raft::Position>> position = engine_.Position(read);
+  if (const Result<std::optional<raft::Position>> position = engine_->Position(read);
       position && *position) {
     flushed_ = **position;
   } else {
-    engine_.listener->Note();  // the old answer is still true, only late; ask again next time
+    engine_->listener->Note();  // the old answer is still true, only late; ask again next time
   }
   return flushed_;
 }
@@ -320,20 +428,28 @@ raft::Position Database::flushed() const {
 
 Result<std::unique_ptr<StateMachine>> OpenDatabase(const std::string& path,
                                                    const DatabaseOptions& options) {
-  Engine engine;
-  const rocksdb::ColumnFamilyOptions family = FamilyOptions(options);
-  std::vector<rocksdb::ColumnFamilyHandle*> handles;
-  rocksdb::DB* db = nullptr;
-  const auto status = rocksdb::DB::Open(
-      EngineOptions(engine.listener), path,
-      {{rocksdb::kDefaultColumnFamilyName, family}, {kMetaFamily, family}}, &handles, &db);
-  if (!status.ok()) return FailRocksDb(status, "opening " + path);
-  engine.db.reset(db);
-  engine.data.reset(handles[0]);
-  engine.meta.reset(handles[1]);
-  const Result<std::optional<raft::Position>> applied = engine.Position(rocksdb::ReadOptions());
+  const Result<std::shared_ptr<Engine>> engine = OpenEngine(path, options);
+  if (!engine) return Forward(engine);
+  const Result<std::optional<raft::Position>> applied = (*engine)->Position(rocksdb::ReadOptions());
   if (!applied) return Forward(applied);
-  return std::make_unique<Database>(std::move(engine), **applied);
+  return std::make_unique<Database>(*engine, **applied);
+}
+Status AdoptDatabase(const std::string& path, const DatabaseOptions& options,
+                     const raft::SnapshotMark& start) {
+  const Result<std::shared_ptr<Engine>> engine = OpenEngine(path, options);
+  if (!engine) return Forward(engine);
+  const Result<std::optional<raft::Position>> at = (*engine)->Position(rocksdb::ReadOptions());
+  if (!at) return Forward(at);
+  if (**at != start.position) {
+    return Fail(ErrorCode::kCorrupt, path + " is not the state that its manifest says it is");
+  }
+  rocksdb::WriteOptions write;
+  write.disableWAL = true;
+  auto status = (*engine)->db->Put(write, (*engine)->meta.get(), kConfigurationKey,
+                                   start.configuration.Encode());
+  if (status.ok()) status = (*engine)->Flush();
+  if (!status.ok()) return FailRocksDb(status, "taking over " + path);
+  return {};
 }
 
 std::string PrefixEnd(std::string_view prefix) {

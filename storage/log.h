@@ -45,13 +45,15 @@ struct LogStats {
   std::uint64_t room_bytes = 0;
 };
 
-// Append() and Close() belong to one thread (the log writer); PrepareSpare() and Cut() to one other;
-// everything else may run on any thread beside them.
+// Append() and Close() belong to one thread (the log writer); PrepareSpare() and Cut() to one
+// other; everything else may run on any thread beside them.
 class Log {
  public:
   // Makes an empty, durable log in `directory`, which must exist and hold no segment.
+  // It starts behind `start`: nowhere in a new cluster ({0, 0} and the founding configuration), or
+  // where a backup was taken; the term is that of the position.
   static Status Create(FileSystem& files, const std::string& directory, const LogOptions& options,
-                       const raft::Configuration& base_configuration);
+                       const raft::SnapshotMark& start);
 
   struct Opened;
   // Recovers. kCorrupt: durable bytes are damaged, and the message says which segment and offset,
@@ -80,8 +82,8 @@ class Log {
   // kNoSpace leaves nothing behind: try again later.
   virtual Status PrepareSpare() = 0;
 
-  // Where Cut(limit) would make the log start: the end of the last segment all of whose entries have
-  // index <= limit and are not replaced by later ones; the present start if there is none.
+  // Where Cut(limit) would make the log start: the end of the last segment all of whose entries
+  // have index <= limit and are not replaced by later ones; the present start if there is none.
   virtual raft::Position CutPoint(raft::Index limit) const = 0;
   // Bytes of the segments that hold entries after `index`: about what must be read to bring a
   // follower up to date from there.

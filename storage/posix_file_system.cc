@@ -180,6 +180,11 @@ class PosixFileSystem final : public FileSystem {
     return {};
   }
 
+  Status RemoveDirectory(const std::string& path) override {
+    if (::rmdir(path.c_str()) != 0) return FailErrno("remove directory", path);
+    return {};
+  }
+
   Status SyncDirectory(const std::string& path) override {
     const Descriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd.ok()) return FailErrno("open directory", path);

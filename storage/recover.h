@@ -18,11 +18,11 @@ struct RecoveredNode {
   bool finished_install = false;
 };
 
-// Opens both. The database is never ahead of the log (entries are applied only once they are durable),
-// with one exception: it is at exactly the snapshot that CURRENT says was installed, and a crash came
-// before the log was emptied for it. Then the log is emptied now, its term and vote kept. Anything else
-// is kCorrupt: one of the two was replaced or damaged. Removes databases that do not count, and kept
-// snapshots; a snapshot on its way in stays, to be gone on with.
+// Opens both. The database is never ahead of the log (entries are applied only once they are
+// durable), with one exception: it is at exactly the snapshot that CURRENT says was installed, and
+// a crash came before the log was emptied for it. Then the log is emptied now, its term and vote
+// kept. Anything else is kCorrupt: one of the two was replaced or damaged. Removes databases that
+// do not count, and kept snapshots; a snapshot on its way in stays, to be gone on with.
 Result<RecoveredNode> RecoverNode(FileSystem& files, DataDir& directory, const LogOptions& options,
                                   const OpenStateMachine& open);
 

@@ -1,8 +1,8 @@
 // Snapshots on both sides: the one that a node keeps for others, and the one that it is fetching.
 //
 // A snapshot is a checkpoint of the state machine and a manifest. Whoever needs it asks for pieces
-// of its files; files that it already holds with the right length and checksum are not asked for, so
-// that fetching goes on after any interruption, even from another node's snapshot.
+// of its files; files that it already holds with the right length and checksum are not asked for,
+// so that fetching goes on after any interruption, even from another node's snapshot.
 #pragma once
 
 #include <cstdint>
@@ -28,10 +28,10 @@ class SnapshotStore {
   SnapshotStore(FileSystem& files, std::string directory, std::uint64_t cluster_id);
 
   Status Clear();
-  // Takes a snapshot of `state` as it is now, beside Apply(). `unless_recorded` is the configuration
-  // if the state machine has applied none. kNoSpace leaves nothing behind.
-  Result<Manifest> Take(StateMachine& state, const OpenStateMachine& open,
-                        const raft::Configuration& unless_recorded, std::uint64_t id);
+  // Takes a snapshot of `state` as it is now, beside Apply(). `unless_recorded` is the
+  // configuration if the state machine has applied none. kNoSpace leaves nothing behind.
+  Result<Manifest> Take(StateMachine& state, const raft::Configuration& unless_recorded,
+                        std::uint64_t id);
   // Up to `bytes` at `offset` of file number `file` in the manifest of snapshot `id`; fewer only at
   // its end. kNotFound: that snapshot is no longer kept.
   Result<std::string> Read(std::uint64_t id, std::size_t file, std::uint64_t offset,
@@ -47,11 +47,14 @@ class SnapshotStore {
     std::unique_ptr<File> open_file;
   };
 
+  Result<std::vector<SnapshotFile>> ListFiles(const std::string& directory);
+
   FileSystem& files_;
   const std::string directory_;
   const std::uint64_t cluster_id_;
   std::vector<Kept> kept_;
-  std::vector<SnapshotFile> known_;  // checksums of files of earlier snapshots: sst files never change
+  std::vector<SnapshotFile>
+      known_;  // checksums of files of earlier snapshots: sst files never change
 };
 
 // A piece of a file to ask for.
@@ -64,27 +67,28 @@ struct Chunk {
 // A snapshot on its way in. Not thread-safe: one thread (the snapshot lane) owns it.
 class IncomingSnapshot {
  public:
-  // Begins or goes on: `directory` is made if need be, what it holds of the manifest's files is kept,
-  // everything else in it is removed.
+  // Begins or goes on: `directory` is made if need be, what it holds of the manifest's files is
+  // kept, everything else in it is removed.
   static Result<IncomingSnapshot> Open(FileSystem& files, std::string directory, Manifest manifest);
 
   const Manifest& manifest() const { return manifest_; }
   std::uint64_t received() const { return received_; }  // bytes, of manifest().bytes()
 
-  // The next piece to ask for, of at most `max_bytes`; pieces are handed out once, in order. Nothing:
-  // all have been handed out.
+  // The next piece to ask for, of at most `max_bytes`; pieces are handed out once, in order.
+  // Nothing: all have been handed out.
   std::optional<Chunk> Next(std::size_t max_bytes);
   // Hands out again what has been handed out and not been written.
   void Rewind();
   // Pieces arrive in the order in which they were handed out.
   Status Write(const Chunk& chunk, std::string_view bytes);
   bool complete() const { return received_ == manifest_.bytes(); }
-  // Syncs every file and checks it against its checksum. kCorrupt: those that differ are removed, and
-  // Next() asks for them again.
+  // Syncs every file and checks it against its checksum. kCorrupt: those that differ are removed,
+  // and Next() asks for them again.
   Status Finish();
 
  private:
   IncomingSnapshot(FileSystem& files, std::string directory, Manifest manifest);
+  Status OpenFile(std::size_t number);
 
   FileSystem* files_;
   std::string directory_;

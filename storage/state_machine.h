@@ -12,6 +12,7 @@
 
 #include "raft/configuration.h"
 #include "raft/entry.h"
+#include "raft/snapshot.h"
 #include "storage/result.h"
 
 namespace quorate::storage {
@@ -95,11 +96,13 @@ class StateMachine {
   // About what a snapshot would take, in bytes.
   virtual std::uint64_t disk_bytes() const = 0;
   // Writes a copy of the state as of some position at or after applied() into `directory`, which
-  // must not exist; whole and durable on return. Cheap: files that do not change are linked.
-  virtual Status Checkpoint(const std::string& directory) = 0;
+  // must not exist; whole and durable on return. Cheap: files that do not change are linked. Says
+  // what the copy is the state of; its configuration is empty if none has been applied.
+  virtual Result<raft::SnapshotMark> Checkpoint(const std::string& directory) = 0;
 };
 
-// Opens, or makes, the state machine in a directory: RocksDB in the server, a model in the simulator.
+// Opens, or makes, the state machine in a directory: RocksDB in the server, a model in the
+// simulator.
 using OpenStateMachine =
     std::function<Result<std::unique_ptr<StateMachine>>(const std::string& directory)>;
 
@@ -112,6 +115,11 @@ struct DatabaseOptions {
 // the data.
 Result<std::unique_ptr<StateMachine>> OpenDatabase(const std::string& path,
                                                    const DatabaseOptions& options);
+
+// Makes a copied database one of a new cluster: it must be the state at `start.position`, and
+// records `start.configuration` from then on. Durable on return.
+Status AdoptDatabase(const std::string& path, const DatabaseOptions& options,
+                     const raft::SnapshotMark& start);
 
 // The end of the range of keys that start with `prefix`; empty if there is none.
 std::string PrefixEnd(std::string_view prefix);
