@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "storage/crc32c.h"
+#include "storage/files.h"
 #include "storage/little_endian.h"
 
 namespace quorate::storage {

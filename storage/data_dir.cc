@@ -6,11 +6,19 @@
 #include <utility>
 
 #include "storage/crc32c.h"
+#include "storage/files.h"
 
 namespace quorate::storage {
 namespace {
 
-constexpr std::size_t kMaxIdentityBytes = 4096;
+constexpr std::size_t kMaxTextBytes = 4096;
+constexpr std::string_view kDatabasePrefix = "db-";
+constexpr char kCurrentName[] = "CURRENT";
+constexpr char kQuarantinedName[] = "QUARANTINED";
+
+constexpr char kAsNewMember[] =
+    "keep the directory for inspection, and bring the node back under a new data directory as a "
+    "new member";
 
 std::string IdentityPath(const std::string& path) {
   return path + "/IDENTITY";
@@ -22,23 +30,14 @@ std::string PendingPath(const std::string& path) {
   return path + "/IDENTITY.tmp";
 }
 
-std::string CurrentPath(const std::string& path) {
-  return path + "/CURRENT";
-}
-std::string QuarantinePath(const std::string& path) {
-  return path + "/QUARANTINED";
-}
-
-std::string DatabaseName(std::uint32_t generation) {
-  char name[16];
-  std::snprintf(name, sizeof(name), "db-%08" PRIx32, generation);
-  return name;
-}
-
 std::string Hex(std::uint64_t value) {
   char text[17];
   std::snprintf(text, sizeof(text), "%016" PRIx64, value);
   return text;
+}
+
+std::string DatabaseName(std::uint32_t generation) {
+  return std::string(kDatabasePrefix) + Hex(generation).substr(8);
 }
 
 std::string Checksum(std::string_view text) {
@@ -52,6 +51,14 @@ std::string FormatIdentity(const Identity& identity) {
   text += "node " + std::to_string(identity.node_id) + "\n";
   text += "uuid " + Hex(identity.uuid.high) + Hex(identity.uuid.low) + "\n";
   text += "origin " + Hex(identity.origin) + "\n";
+  return text + Checksum(text);
+}
+
+std::string FormatCurrent(const CurrentDatabase& current) {
+  std::string text = "quorate current database\n";
+  text += "generation " + std::to_string(current.generation) + "\n";
+  text += "installed " + std::to_string(current.installed.index) + " " +
+          std::to_string(current.installed.term) + "\n";
   return text + Checksum(text);
 }
 
@@ -69,99 +76,74 @@ Result<Identity> ParseIdentity(const std::string& path, const std::string& text)
                   &identity.format_version, &format_end) != 1) {
     return Fail(ErrorCode::kMismatch, path + " is not an identity of this program");
   }
+  const std::string format = path + " has format " + std::to_string(identity.format_version);
   if (identity.format_version > kFormatVersion) {
-    return Fail(ErrorCode::kMismatch,
-                path + " has format " + std::to_string(identity.format_version) +
-                    ", newer than this version's " + std::to_string(kFormatVersion) +
-                    "; start the version that wrote it, or a newer one");
+    return Fail(ErrorCode::kMismatch, format + ", newer than this version's " +
+                                          std::to_string(kFormatVersion) +
+                                          "; start the version that wrote it, or a newer one");
   }
   if (identity.format_version < kFormatVersion) {
-    return Fail(
-        ErrorCode::kMismatch,
-        path + " has format " + std::to_string(identity.format_version) +
-            ", older than this version's " + std::to_string(kFormatVersion) +
-            ", which cannot read it; start the version that wrote it, scan its keys out, and "
-            "import them into a new cluster");
+    return Fail(ErrorCode::kMismatch,
+                format + ", which this version, with format " + std::to_string(kFormatVersion) +
+                    ", no longer reads; start the version that wrote it, and copy the keys to a "
+                    "new cluster of this version with the client");
   }
   if (std::sscanf(text.c_str() + format_end,
                   "\ncluster %16" SCNx64 "\nnode %" SCNu64 "\nuuid %16" SCNx64 "%16" SCNx64
                   "\norigin %16" SCNx64,
-                  &identity.cluster_id, &identity.node_id, &identity.uuid.high, &identity.uuid.low,
-                  &identity.origin) != 5) {
+                  &identity.cluster_id, &identity.node_id, &identity.uuid.high,
+                  &identity.uuid.low, &identity.origin) != 5) {
     return Fail(ErrorCode::kMismatch, path + " is not an identity of this program");
   }
   return identity;
 }
 
-Result<std::string> ReadText(FileSystem& files, const std::string& path) {
-  const Result<std::unique_ptr<File>> file = files.Open(path, OpenMode::kReadOnly);
-  if (!file) return Forward(file);
-  Result<std::string> text = (*file)->Read(0, kMaxIdentityBytes);
-  if (!text) return text;
-  if (!ChecksumHolds(*text)) {
-    return Fail(
-        ErrorCode::kCorrupt,
-        path +
-            " does not match its checksum: the directory is damaged or was edited. Check the "
-            "disk, keep the directory for inspection, and bring the node back under a new data "
-            "directory as a new member");
-  }
-  return text;
+Result<std::string> ReadChecked(FileSystem& files, const std::string& path) {
+  Result<std::string> text = ReadSmallFile(files, path, kMaxTextBytes);
+  if (!text || ChecksumHolds(*text)) return text;
+  return Fail(ErrorCode::kCorrupt, path +
+                                       " does not match its checksum: the directory is damaged or "
+                                       "was edited. Check the disk, " +
+                                       kAsNewMember);
 }
 
 Result<Identity> ReadIdentity(FileSystem& files, const std::string& path) {
-  const Result<std::string> text = ReadText(files, path);
+  const Result<std::string> text = ReadChecked(files, path);
   if (!text) return Forward(text);
   return ParseIdentity(path, *text);
 }
 
-std::string FormatCurrent(const CurrentDatabase& current) {
-  std::string text = "quorate database\n";
-  text += "generation " + std::to_string(current.generation) + "\n";
-  text += "installed " + std::to_string(current.installed.index) + " " +
-          std::to_string(current.installed.term) + "\n";
-  return text + Checksum(text);
-}
-
 Result<CurrentDatabase> ReadCurrent(FileSystem& files, const std::string& path) {
-  const Result<bool> exists = files.Exists(path);
-  if (!exists) return Forward(exists);
-  if (!*exists) {
+  const Result<std::string> text = ReadChecked(files, path);
+  if (!text && text.error().code == ErrorCode::kNotFound) {
     return Fail(ErrorCode::kCorrupt,
                 path +
-                    " is missing: the directory is damaged. Keep it for inspection, and bring the "
-                    "node back under a new data directory as a new member");
+                    " is missing: nothing says any more which database counts. The directory is "
+                    "damaged; check the disk, " +
+                    kAsNewMember);
   }
-  const Result<std::string> text = ReadText(files, path);
   if (!text) return Forward(text);
   CurrentDatabase current;
   if (std::sscanf(text->c_str(),
-                  "quorate database\ngeneration %" SCNu32 "\ninstalled %" SCNu64 " %" SCNu64,
+                  "quorate current database\ngeneration %" SCNu32 "\ninstalled %" SCNu64
+                  " %" SCNu64,
                   &current.generation, &current.installed.index, &current.installed.term) != 3) {
-    return Fail(ErrorCode::kMismatch, path + " is not of this program");
+    return Fail(ErrorCode::kCorrupt,
+                path + " is not of this program; check the disk, " + kAsNewMember);
   }
   return current;
 }
 
-// A small file that is there whole or not at all, under its old contents or its new ones.
-Status ReplaceText(FileSystem& files, const std::string& directory, const std::string& path,
-                   const std::string& text) {
-  const std::string temporary = path + ".tmp";
-  const Result<bool> exists = files.Exists(temporary);
-  if (!exists) return Forward(exists);
-  if (*exists) QUORATE_RETURN_IF_ERROR(files.Remove(temporary));
-  const auto write = [&]() -> Status {
-    const Result<std::unique_ptr<File>> file = files.Open(temporary, OpenMode::kCreate);
-    if (!file) return Forward(file);
-    QUORATE_RETURN_IF_ERROR((*file)->Write(0, text));
-    return (*file)->Sync();
-  };
-  if (Status written = write(); !written) {
-    if (written.error().code == ErrorCode::kNoSpace) (void)files.Remove(temporary);
-    return written;
-  }
-  QUORATE_RETURN_IF_ERROR(files.Rename(temporary, path));
-  return files.SyncDirectory(directory);
+Status CheckNotQuarantined(FileSystem& files, const std::string& path) {
+  const Result<std::string> reason =
+      ReadSmallFile(files, path + "/" + kQuarantinedName, kMaxTextBytes);
+  if (!reason && reason.error().code == ErrorCode::kNotFound) return {};
+  const std::string why = reason ? *reason : reason.error().message;
+  return Fail(ErrorCode::kCorrupt,
+              path + " is quarantined: " + why +
+                  ". This node may have forgotten a vote or an acknowledged write and must not "
+                  "take part again as it is: " +
+                  kAsNewMember);
 }
 
 Status CheckExpected(const std::string& path, const Identity& identity,
@@ -179,19 +161,28 @@ Status CheckExpected(const std::string& path, const Identity& identity,
   return {};
 }
 
-Result<bool> HoldsFiles(FileSystem& files, const std::string& directory) {
-  Result<bool> exists = files.Exists(directory);
-  if (!exists || !*exists) return exists;
-  const Result<std::vector<std::string>> names = files.List(directory);
-  if (!names) return Forward(names);
-  return !names->empty();
+// The databases in a data directory; none if it does not exist.
+Result<std::vector<std::string>> ListDatabases(FileSystem& files, const std::string& path) {
+  const Result<bool> exists = files.Exists(path);
+  if (!exists) return Forward(exists);
+  if (!*exists) return std::vector<std::string>();
+  Result<std::vector<std::string>> names = files.List(path);
+  if (names) {
+    std::erase_if(*names, [](const auto& name) { return !name.starts_with(kDatabasePrefix); });
+  }
+  return names;
 }
 
 // True if there is a log or a database, whatever became of IDENTITY.
 Result<bool> HoldsData(FileSystem& files, const std::string& path) {
-  Result<bool> log = HoldsFiles(files, path + "/log");
-  if (!log || *log) return log;
-  return files.Exists(CurrentPath(path));
+  const Result<std::vector<std::string>> databases = ListDatabases(files, path);
+  if (!databases) return Forward(databases);
+  if (!databases->empty()) return true;
+  Result<bool> log = files.Exists(path + "/log");
+  if (!log || !*log) return log;
+  const Result<std::vector<std::string>> segments = files.List(path + "/log");
+  if (!segments) return Forward(segments);
+  return !segments->empty();
 }
 
 // Why a directory without IDENTITY cannot be opened.
@@ -208,8 +199,8 @@ tl::unexpected<Error> ExplainMissing(FileSystem& files, const std::string& path)
     return Fail(
         ErrorCode::kCorrupt,
         path +
-            " holds a log or a database but no IDENTITY: the directory is damaged. Keep it for "
-            "inspection, and bring the node back under a new data directory as a new member");
+            " holds a log or a database but no IDENTITY: the directory is damaged; " +
+            kAsNewMember);
   }
   return Fail(
       ErrorCode::kNotFound,
@@ -217,20 +208,6 @@ tl::unexpected<Error> ExplainMissing(FileSystem& files, const std::string& path)
           " holds no data. If this is the first boot of a new cluster, start with --bootstrap. If "
           "this node has lost its directory, do not: it would vote without remembering its "
           "votes. Restore the directory, or bring the node back as a new member");
-}
-
-Status CheckNotQuarantined(FileSystem& files, const std::string& path) {
-  const Result<bool> exists = files.Exists(QuarantinePath(path));
-  if (!exists) return Forward(exists);
-  if (!*exists) return {};
-  const Result<std::unique_ptr<File>> file = files.Open(QuarantinePath(path), OpenMode::kReadOnly);
-  const Result<std::string> reason =
-      file ? (*file)->Read(0, kMaxIdentityBytes) : Result<std::string>("unknown");
-  return Fail(ErrorCode::kCorrupt,
-              path + " is quarantined: " + (reason ? *reason : "unknown") +
-                  ". This node may have forgotten what it promised and must not take part. Check "
-                  "the disk, keep the directory for inspection, and bring the node back under a "
-                  "new data directory as a new member");
 }
 
 std::string ParentOf(const std::string& path) {
@@ -253,9 +230,14 @@ Status WritePending(FileSystem& files, const std::string& path, const Identity& 
   return files.SyncDirectory(path);
 }
 
-// An empty log directory: what an earlier attempt left there holds nothing that was ever
-// acknowledged.
-Status MakeLogDirectory(FileSystem& files, const std::string& path) {
+// An empty log directory and no database: what an earlier attempt left there holds nothing that was
+// ever acknowledged.
+Status Empty(FileSystem& files, const std::string& path) {
+  const Result<std::vector<std::string>> databases = ListDatabases(files, path);
+  if (!databases) return Forward(databases);
+  for (const std::string& name : *databases) {
+    QUORATE_RETURN_IF_ERROR(RemoveTree(files, path + "/" + name));
+  }
   const std::string log = path + "/log";
   QUORATE_RETURN_IF_ERROR(files.CreateDirectory(log));
   const Result<std::vector<std::string>> names = files.List(log);
@@ -263,6 +245,25 @@ Status MakeLogDirectory(FileSystem& files, const std::string& path) {
   for (const std::string& name : *names) QUORATE_RETURN_IF_ERROR(files.Remove(log + "/" + name));
   QUORATE_RETURN_IF_ERROR(files.SyncDirectory(log));
   return files.SyncDirectory(path);
+}
+
+tl::unexpected<Error> FailUsed(const std::string& path) {
+  return Fail(ErrorCode::kExists, path + " already holds a node's data; start without --bootstrap");
+}
+
+// kExists if anything in the directory may count. To be asked with the lock held.
+Status CheckUnused(FileSystem& files, const std::string& path) {
+  const Result<bool> exists = files.Exists(IdentityPath(path));
+  if (!exists) return Forward(exists);
+  if (*exists) return FailUsed(path);
+  const Result<bool> pending = files.Exists(PendingPath(path));
+  if (!pending) return Forward(pending);
+  const Result<bool> data = HoldsData(files, path);
+  if (!data) return Forward(data);
+  if (!*data || *pending) return {};
+  return Fail(ErrorCode::kExists, path +
+                                      " holds a log or a database but no IDENTITY: --bootstrap "
+                                      "would destroy it. Use an empty directory");
 }
 
 }  // namespace
@@ -282,49 +283,43 @@ Result<std::unique_ptr<DataDir>> DataDir::Open(FileSystem& files, const std::str
   if (!*exists) return ExplainMissing(files, path);
   Result<std::unique_ptr<FileLock>> lock = files.Lock(path + "/LOCK");
   if (!lock) return Forward(lock);
+  QUORATE_RETURN_IF_ERROR(CheckNotQuarantined(files, path));
   const Result<Identity> identity = ReadIdentity(files, IdentityPath(path));
   if (!identity) return Forward(identity);
   QUORATE_RETURN_IF_ERROR(CheckExpected(path, *identity, expected));
-  QUORATE_RETURN_IF_ERROR(CheckNotQuarantined(files, path));
-  const Result<CurrentDatabase> current = ReadCurrent(files, CurrentPath(path));
+  const Result<CurrentDatabase> current = ReadCurrent(files, path + "/" + kCurrentName);
   if (!current) return Forward(current);
-  return std::unique_ptr<DataDir>(new DataDir(files, path, *identity, *current, std::move(*lock)));
+  return std::unique_ptr<DataDir>(
+      new DataDir(files, path, *identity, *current, std::move(*lock)));
 }
 
 Result<std::unique_ptr<DataDir>> DataDir::Bootstrap(
     FileSystem& files, const std::string& path, const Expected& expected, raft::Uuid uuid,
     const std::function<Status(const std::string&)>& make_log, std::uint64_t origin) {
+  const Result<bool> exists = files.Exists(IdentityPath(path));
+  if (!exists) return Forward(exists);
+  if (*exists) return FailUsed(path);
   QUORATE_RETURN_IF_ERROR(files.CreateDirectory(path));
   QUORATE_RETURN_IF_ERROR(files.SyncDirectory(ParentOf(path)));
   Result<std::unique_ptr<FileLock>> lock = files.Lock(path + "/LOCK");
   if (!lock) return Forward(lock);
-  const Result<bool> exists = files.Exists(IdentityPath(path));
-  if (!exists) return Forward(exists);
-  if (*exists) {
-    return Fail(ErrorCode::kExists,
-                path + " already holds a node's data; start without --bootstrap");
-  }
-  const Result<bool> pending = files.Exists(PendingPath(path));
-  if (!pending) return Forward(pending);
-  const Result<bool> data = HoldsData(files, path);
-  if (!data) return Forward(data);
-  if (*data && !*pending) {
-    return Fail(ErrorCode::kExists,
-                path +
-                    " holds a log or a database but no IDENTITY: --bootstrap would "
-                    "destroy it. Use an empty directory");
-  }
-  const Identity identity{expected.cluster_id, expected.node_id, uuid, origin, kFormatVersion};
+  QUORATE_RETURN_IF_ERROR(CheckUnused(files, path));
   // Emptied first: if this is cut short too, there is no log without a pending identity beside it.
-  QUORATE_RETURN_IF_ERROR(MakeLogDirectory(files, path));
+  QUORATE_RETURN_IF_ERROR(Empty(files, path));
+  const Identity identity{expected.cluster_id, expected.node_id, uuid, origin};
   QUORATE_RETURN_IF_ERROR(WritePending(files, path, identity));
-  const CurrentDatabase current;
-  std::unique_ptr<DataDir> directory(new DataDir(files, path, identity, current, std::move(*lock)));
+  std::unique_ptr<DataDir> directory(
+      new DataDir(files, path, identity, CurrentDatabase(), std::move(*lock)));
   QUORATE_RETURN_IF_ERROR(make_log(directory->log_path()));
-  QUORATE_RETURN_IF_ERROR(ReplaceText(files, path, CurrentPath(path), FormatCurrent(current)));
+  QUORATE_RETURN_IF_ERROR(directory->WriteCurrent(directory->current_));
   QUORATE_RETURN_IF_ERROR(files.Rename(PendingPath(path), IdentityPath(path)));
   QUORATE_RETURN_IF_ERROR(files.SyncDirectory(path));
   return directory;
+}
+
+CurrentDatabase DataDir::current() const {
+  const std::lock_guard lock(mutex_);
+  return current_;
 }
 
 std::string DataDir::FirstDatabaseName() {
@@ -335,39 +330,32 @@ std::string DataDir::DatabasePath(std::uint32_t generation) const {
   return path_ + "/" + DatabaseName(generation);
 }
 
+Status DataDir::WriteCurrent(const CurrentDatabase& current) {
+  return ReplaceFile(files_, path_, kCurrentName, FormatCurrent(current));
+}
+
 Status DataDir::SwitchDatabase(raft::Position installed) {
-  const CurrentDatabase next{current_.generation + 1, installed};
-  QUORATE_RETURN_IF_ERROR(ReplaceText(files_, path_, CurrentPath(path_), FormatCurrent(next)));
+  const CurrentDatabase next{current().generation + 1, installed};
+  QUORATE_RETURN_IF_ERROR(WriteCurrent(next));
+  const std::lock_guard lock(mutex_);
   current_ = next;
   return {};
 }
 
 Status DataDir::RemoveOtherDatabases(bool keep_next) {
-  const Result<std::vector<std::string>> names = files_.List(path_);
+  const std::string kept = database_path();
+  const std::string next = keep_next ? next_database_path() : kept;
+  const Result<std::vector<std::string>> names = ListDatabases(files_, path_);
   if (!names) return Forward(names);
   for (const std::string& name : *names) {
     const std::string path = path_ + "/" + name;
-    if (!name.starts_with("db-") || path == database_path()) continue;
-    if (keep_next && path == next_database_path()) continue;
-    QUORATE_RETURN_IF_ERROR(RemoveTree(files_, path));
+    if (path != kept && path != next) QUORATE_RETURN_IF_ERROR(RemoveTree(files_, path));
   }
-  return {};
+  return files_.SyncDirectory(path_);
 }
 
 Status DataDir::Quarantine(const std::string& reason) {
-  return ReplaceText(files_, path_, QuarantinePath(path_), reason);
-}
-
-Status RemoveTree(FileSystem& files, const std::string& directory) {
-  const Result<bool> exists = files.Exists(directory);
-  if (!exists) return Forward(exists);
-  if (!*exists) return {};
-  const Result<std::vector<std::string>> names = files.List(directory);
-  if (!names) return Forward(names);
-  for (const std::string& name : *names) {
-    QUORATE_RETURN_IF_ERROR(files.Remove(directory + "/" + name));
-  }
-  return files.RemoveDirectory(directory);
+  return ReplaceFile(files_, path_, kQuarantinedName, reason.substr(0, kMaxTextBytes));
 }
 
 }  // namespace quorate::storage

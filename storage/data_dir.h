@@ -1,7 +1,7 @@
 // The data directory: who may use it, and whose it is.
 //
 //   LOCK           held while a process runs
-//   IDENTITY       cluster id, node id, format version, member uuid; text, with a checksum
+//   IDENTITY       format version, cluster id, node id, member uuid, origin; text, with a checksum
 //   CURRENT        which generation of the database counts; text, with a checksum
 //   QUARANTINED    why this node must not take part any more; there only if it must not
 //   log/           segments (log.h)
@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "raft/types.h"
@@ -36,7 +37,8 @@ struct Identity {
 // Which database counts. Switching it is the one commit point of installing a snapshot (D4).
 struct CurrentDatabase {
   std::uint32_t generation = 1;
-  raft::Position installed;  // of the snapshot that it came from; {0, 0}: it was empty at first
+  // Of the snapshot that it came from; {0, 0}: it is the first one.
+  raft::Position installed;
   friend bool operator==(const CurrentDatabase&, const CurrentDatabase&) = default;
 };
 
@@ -50,12 +52,15 @@ class DataDir {
 
   // Locks an existing directory and checks that it is the expected one. kNotFound: empty or absent,
   // and the message says that a first boot needs --bootstrap, and that a node which lost its
-  // directory must not be given it.
+  // directory must not be given it. kMismatch: another node's or cluster's, or of a format that
+  // this version does not read. kCorrupt: damaged, or quarantined, for the reason in the message.
   static Result<std::unique_ptr<DataDir>> Open(FileSystem& files, const std::string& path,
                                                const Expected& expected);
-  // First boot: makes the directory with a new identity. kExists if it already holds one. A crash
-  // half way leaves a directory that Bootstrap() accepts again: IDENTITY is written last.
-  // `make_log` makes the log inside it, before IDENTITY is written.
+  // First boot: makes the directory with a new identity. kExists: it holds one, or a part of one;
+  // nothing is changed then. A crash half way leaves a directory that Bootstrap() accepts again:
+  // IDENTITY is written last. `make_log` makes the log in the directory that it is given, and with
+  // an `origin` also the database, named FirstDatabaseName(), beside it; both durable but for the
+  // database's own name.
   static Result<std::unique_ptr<DataDir>> Bootstrap(
       FileSystem& files, const std::string& path, const Expected& expected, raft::Uuid uuid,
       const std::function<Status(const std::string&)>& make_log, std::uint64_t origin = 0);
@@ -67,14 +72,15 @@ class DataDir {
 
   // Of the database that a new directory begins with.
   static std::string FirstDatabaseName();
-  const CurrentDatabase& current() const { return current_; }
-  std::string database_path() const { return DatabasePath(current_.generation); }
-  std::string next_database_path() const { return DatabasePath(current_.generation + 1); }
+  // Any thread, beside SwitchDatabase(), which belongs to one.
+  CurrentDatabase current() const;
+  std::string database_path() const { return DatabasePath(current().generation); }
+  std::string next_database_path() const { return DatabasePath(current().generation + 1); }
   // Makes the next generation the current one, durably and atomically: write, sync, rename, sync.
   // The one before it is still there. kNoSpace: nothing has changed.
   Status SwitchDatabase(raft::Position installed);
   // Removes every database but the current one, and `keep_next` or not the one that is on its way
-  // in.
+  // in. Not beside SwitchDatabase().
   Status RemoveOtherDatabases(bool keep_next);
 
   // Marks the directory so that Open() refuses it from now on, with this reason.
@@ -85,15 +91,14 @@ class DataDir {
           std::unique_ptr<FileLock> lock);
 
   std::string DatabasePath(std::uint32_t generation) const;
+  Status WriteCurrent(const CurrentDatabase& current);
 
   FileSystem& files_;
-  std::string path_;
-  Identity identity_;
+  const std::string path_;
+  const Identity identity_;
+  mutable std::mutex mutex_;
   CurrentDatabase current_;
-  std::unique_ptr<FileLock> lock_;
+  const std::unique_ptr<FileLock> lock_;
 };
-
-// Removes a directory of files; fine if there is none.
-Status RemoveTree(FileSystem& files, const std::string& directory);
 
 }  // namespace quorate::storage

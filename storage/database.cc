@@ -1,11 +1,5 @@
-#include <rocksdb/cache.h>
-#include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
-#include <rocksdb/filter_policy.h>
-#include <rocksdb/listener.h>
 #include <rocksdb/snapshot.h>
-#include <rocksdb/sst_file_manager.h>
-#include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 
 #include <atomic>
@@ -14,191 +8,15 @@
 
 #include "raft/assert.h"
 #include "storage/change_set.h"
+#include "storage/engine.h"
 #include "storage/execute.h"
-#include "storage/little_endian.h"
 #include "storage/published_position.h"
 #include "storage/state_machine.h"
 #include "storage/stored_record.h"
 
-// The state machine on RocksDB.
-//
-//   column family   key              value
-//   default         the key          stored_record.h
-//   meta            "applied"        index u64 | term u64
-//   meta            "configuration"  the last applied one, encoded
-//
-// RocksDB's own log is off. Both families are flushed together (atomic_flush), so that after a
-// crash the data is that of exactly the position beside it, and the raft log replays what follows.
+// The state machine on RocksDB. What lies where: engine.h.
 namespace quorate::storage {
 namespace {
-
-constexpr char kMetaFamily[] = "meta";
-constexpr char kAppliedKey[] = "applied";
-constexpr char kConfigurationKey[] = "configuration";
-
-// Notes that something was flushed, so that flushed() asks RocksDB only then.
-class FlushListener final : public rocksdb::EventListener {
- public:
-  void OnFlushCompleted(rocksdb::DB* /*db*/, const rocksdb::FlushJobInfo& /*info*/) override {
-    Note();
-  }
-  void Note() { flushed_.store(true, std::memory_order_release); }
-  bool Take() { return flushed_.exchange(false, std::memory_order_acq_rel); }
-
- private:
-  std::atomic<bool> flushed_{true};
-};
-
-rocksdb::CompressionType BestCompression() {
-  for (const auto type : rocksdb::GetSupportedCompressions()) {
-    if (type == rocksdb::kLZ4Compression) return type;
-  }
-  return rocksdb::kNoCompression;
-}
-
-rocksdb::ColumnFamilyOptions FamilyOptions(const DatabaseOptions& options) {
-  rocksdb::BlockBasedTableOptions table;
-  // Indexes and filters count against the cache too: memory stays bounded however many keys there
-  // are.
-  table.block_cache = rocksdb::NewLRUCache(options.cache_bytes, /*num_shard_bits=*/2);
-  table.cache_index_and_filter_blocks = true;
-  table.pin_l0_filter_and_index_blocks_in_cache = true;
-  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
-  table.format_version = 5;
-  rocksdb::ColumnFamilyOptions family;
-  family.write_buffer_size = options.memtable_bytes;
-  family.max_write_buffer_number = 3;  // one being flushed need not stop writes
-  family.compression = BestCompression();
-  family.level_compaction_dynamic_level_bytes = true;
-  family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  return family;
-}
-
-// Tuned for little CPU and memory: one writer, two background threads, no statistics.
-rocksdb::DBOptions EngineOptions(std::shared_ptr<FlushListener> listener) {
-  rocksdb::DBOptions db;
-  db.create_if_missing = true;
-  db.create_missing_column_families = true;
-  db.atomic_flush = true;
-  db.allow_concurrent_memtable_write = false;
-  db.enable_write_thread_adaptive_yield = false;
-  db.max_background_jobs = 2;
-  db.max_open_files = 512;
-  db.bytes_per_sync = 1 << 20;  // or a flush would hold up the log's own syncs
-  db.stats_dump_period_sec = 0;
-  db.stats_persist_period_sec = 0;
-  db.info_log_level = rocksdb::WARN_LEVEL;
-  db.keep_log_file_num = 2;
-  db.max_log_file_size = 1 << 20;
-  db.listeners.push_back(std::move(listener));
-  // Watches the disk after a flush has found no room, and goes on by itself once there is some.
-  db.sst_file_manager.reset(rocksdb::NewSstFileManager(rocksdb::Env::Default()));
-  return db;
-}
-
-// RocksDB's own log of what it does; a copy that is only looked at must not get one.
-class NoLogger final : public rocksdb::Logger {
- public:
-  using rocksdb::Logger::Logv;
-  void Logv(const char* /*format*/, va_list /*arguments*/) override {}
-};
-
-std::string EncodePosition(raft::Position position) {
-  std::string out;
-  AppendInt(out, position.index);
-  AppendInt(out, position.term);
-  return out;
-}
-
-tl::unexpected<Error> FailRocksDb(const rocksdb::Status& status, std::string_view doing) {
-  return tl::make_unexpected(FromRocksDb(status, doing));
-}
-
-tl::unexpected<Error> FailForm() {
-  return Fail(ErrorCode::kCorrupt, "the database holds a record of unknown form; check the disk");
-}
-
-// An open RocksDB with its two families.
-struct Engine {
-  std::shared_ptr<FlushListener> listener = std::make_shared<FlushListener>();
-  std::unique_ptr<rocksdb::DB> db;
-  std::unique_ptr<rocksdb::ColumnFamilyHandle> data;
-  std::unique_ptr<rocksdb::ColumnFamilyHandle> meta;
-
-  Engine() = default;
-  Engine(Engine&&) = default;
-  ~Engine() {
-    data.reset();  // handles before their database
-    meta.reset();
-  }
-
-  // The position that `read` sees; nothing if that might need the disk and `read` forbids it.
-  Result<std::optional<raft::Position>> Position(const rocksdb::ReadOptions& read) const {
-    rocksdb::PinnableSlice value;
-    const auto status = db->Get(read, meta.get(), kAppliedKey, &value);
-    if (status.IsNotFound()) return raft::Position{};
-    if (status.IsIncomplete()) return std::nullopt;
-    if (!status.ok()) return FailRocksDb(status, "reading the applied position");
-    if (value.size() != 16) return FailForm();
-    const std::string_view bytes = value.ToStringView();
-    return raft::Position{LoadInt<raft::Index>(bytes), LoadInt<raft::Term>(bytes, 8)};
-  }
-
-  // Both families together, so that data and position stay those of one moment.
-  rocksdb::Status Flush() { return db->Flush(rocksdb::FlushOptions(), {data.get(), meta.get()}); }
-
-  // The last configuration applied; nothing if there is none.
-  Result<std::optional<raft::Configuration>> Configuration() const {
-    rocksdb::PinnableSlice value;
-    const auto status = db->Get(rocksdb::ReadOptions(), meta.get(), kConfigurationKey, &value);
-    if (status.IsNotFound()) return std::nullopt;
-    if (!status.ok()) return FailRocksDb(status, "reading the configuration");
-    auto configuration = raft::Configuration::Decode(value.ToStringView());
-    if (!configuration) return FailForm();
-    return configuration;
-  }
-};
-
-void SetHandles(Engine& engine, rocksdb::DB* db,
-                const std::vector<rocksdb::ColumnFamilyHandle*>& handles) {
-  engine.db.reset(db);
-  engine.data.reset(handles[0]);
-  engine.meta.reset(handles[1]);
-}
-
-Result<std::shared_ptr<Engine>> OpenEngine(const std::string& path,
-                                           const DatabaseOptions& options) {
-  auto engine = std::make_shared<Engine>();
-  const rocksdb::ColumnFamilyOptions family = FamilyOptions(options);
-  std::vector<rocksdb::ColumnFamilyHandle*> handles;
-  rocksdb::DB* db = nullptr;
-  const auto status = rocksdb::DB::Open(
-      EngineOptions(engine->listener), path,
-      {{rocksdb::kDefaultColumnFamilyName, family}, {kMetaFamily, family}}, &handles, &db);
-  if (!status.ok()) return FailRocksDb(status, "opening " + path);
-  SetHandles(*engine, db, handles);
-  return engine;
-}
-
-// What a copy is the state of. Nothing is written to it.
-Result<raft::SnapshotMark> MarkOf(const std::string& directory) {
-  rocksdb::DBOptions options;
-  options.info_log = std::make_shared<NoLogger>();
-  const rocksdb::ColumnFamilyOptions family;
-  std::vector<rocksdb::ColumnFamilyHandle*> handles;
-  rocksdb::DB* db = nullptr;
-  const auto status = rocksdb::DB::OpenForReadOnly(
-      options, directory, {{rocksdb::kDefaultColumnFamilyName, family}, {kMetaFamily, family}},
-      &handles, &db);
-  if (!status.ok()) return FailRocksDb(status, "opening " + directory);
-  Engine copy;
-  SetHandles(copy, db, handles);
-  const Result<std::optional<raft::Position>> position = copy.Position(rocksdb::ReadOptions());
-  if (!position) return Forward(position);
-  Result<std::optional<raft::Configuration>> configuration = copy.Configuration();
-  if (!configuration) return Forward(configuration);
-  return raft::SnapshotMark{**position, configuration->value_or(raft::Configuration{})};
-}
 
 class DatabaseView final : public StateView {
  public:
@@ -221,8 +39,7 @@ class DatabaseView final : public StateView {
     rocksdb::ReadOptions read = read_;
     const rocksdb::Slice bound(last);
     if (!last.empty()) read.iterate_upper_bound = &bound;
-    const std::unique_ptr<rocksdb::Iterator> it(
-        engine_->db->NewIterator(read, engine_->data.get()));
+    const std::unique_ptr<rocksdb::Iterator> it(engine_->db->NewIterator(read, engine_->data.get()));
     Page page;
     std::size_t bytes = 0;
     for (it->Seek(rocksdb::Slice(first)); it->Valid(); it->Next()) {
@@ -242,7 +59,7 @@ class DatabaseView final : public StateView {
   }
 
  private:
-  const std::shared_ptr<const Engine> engine_;  // outlives the snapshot in it
+  const std::shared_ptr<const Engine> engine_;  // beyond the snapshot
   rocksdb::ManagedSnapshot snapshot_;
   rocksdb::ReadOptions read_;
   raft::Position at_;
@@ -251,8 +68,13 @@ class DatabaseView final : public StateView {
 
 class Database final : public StateMachine {
  public:
-  Database(std::shared_ptr<Engine> engine, raft::Position applied)
-      : engine_(std::move(engine)), changes_(*engine_->db, *engine_->data), applied_(applied) {}
+  Database(std::unique_ptr<Engine> engine, const DatabaseOptions& options, raft::Position applied,
+           std::optional<raft::Configuration> configuration)
+      : options_(options),
+        engine_(std::move(engine)),
+        changes_(*engine_->db, *engine_->data),
+        applied_(applied),
+        configuration_(std::move(configuration)) {}
 
   Result<std::vector<Applied>> Apply(std::span<const raft::Entry> entries) override;
   raft::Position applied() const override { return applied_.Get(); }
@@ -261,22 +83,15 @@ class Database final : public StateMachine {
   std::unique_ptr<StateView> View() const override {
     return std::make_unique<DatabaseView>(engine_);
   }
+  Status Flush() override { return engine_->Flush(); }
   std::optional<raft::Configuration> configuration() const override {
-    const Result<std::optional<raft::Configuration>> found = engine_->Configuration();
-    return found ? *found : std::nullopt;
+    const std::lock_guard lock(configuration_mutex_);
+    return configuration_;
   }
   std::uint64_t disk_bytes() const override;
   Result<raft::SnapshotMark> Checkpoint(const std::string& directory) override;
 
-  Status Flush() override {
-    const auto status = engine_->Flush();
-    if (!status.ok()) return FailRocksDb(status, "flushing");
-    engine_->listener->Note();
-    return {};
-  }
-
  private:
-  Status GoOn();
   Status Write(raft::Position position);
   Result<std::optional<ReadOutcome>> GetAtSnapshot(std::string_view key,
                                                    rocksdb::ReadOptions read) const;
@@ -284,14 +99,16 @@ class Database final : public StateMachine {
   Result<bool> GetRecord(std::string_view key, const rocksdb::ReadOptions& read,
                          ReadOutcome& out) const;
 
-  const std::shared_ptr<Engine> engine_;
+  const DatabaseOptions options_;
+  const std::shared_ptr<const Engine> engine_;
   ChangeSet changes_;      // the applier's, kept for its memory
   wire::Command command_;  // likewise
   PublishedPosition applied_;
-  bool stopped_ = false;                  // by a full disk
   std::atomic<std::uint64_t> writes_{0};  // odd while one is under way
   mutable std::mutex flushed_mutex_;
   mutable raft::Position flushed_;
+  mutable std::mutex configuration_mutex_;
+  std::optional<raft::Configuration> configuration_;
 };
 
 Result<std::vector<Applied>> Database::Apply(std::span<const raft::Entry> entries) {
@@ -299,9 +116,10 @@ Result<std::vector<Applied>> Database::Apply(std::span<const raft::Entry> entrie
   if (entries.empty()) return results;
   QUORATE_ASSERT(entries.front().index == applied().index + 1,
                  "entries are applied once and in order");
+  QUORATE_RETURN_IF_ERROR(engine_->GoOn());
   results.reserve(entries.size());
-  QUORATE_RETURN_IF_ERROR(GoOn());
   changes_.Clear();
+  const raft::Entry* configuration = nullptr;
   for (const raft::Entry& entry : entries) {
     QUORATE_ASSERT(entry.index == entries.front().index + results.size(),
                    "entries are consecutive");
@@ -311,41 +129,16 @@ Result<std::vector<Applied>> Database::Apply(std::span<const raft::Entry> entrie
     if (entry.kind == raft::EntryKind::kConfiguration) {
       changes_.batch().Put(engine_->meta.get(), kConfigurationKey,
                            rocksdb::Slice(entry.data.view()));
+      configuration = &entry;
     }
   }
   QUORATE_RETURN_IF_ERROR(Write({entries.back().index, entries.back().term}));
-  return results;
-}
-
-std::uint64_t Database::disk_bytes() const {
-  std::uint64_t total = 0;
-  for (const auto& property : {rocksdb::DB::Properties::kLiveSstFilesSize,
-                               rocksdb::DB::Properties::kCurSizeAllMemTables}) {
-    std::uint64_t bytes = 0;
-    if (engine_->db->GetAggregatedIntProperty(property, &bytes)) total += bytes;
+  if (configuration != nullptr) {
+    auto decoded = raft::Configuration::Decode(configuration->data.view());
+    const std::lock_guard lock(configuration_mutex_);
+    configuration_ = std::move(decoded);
   }
-  return total;
-}
-
-Result<raft::SnapshotMark> Database::Checkpoint(const std::string& directory) {
-  rocksdb::Checkpoint* made = nullptr;
-  auto status = rocksdb::Checkpoint::Create(engine_->db.get(), &made);
-  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
-  // Flushes both families first: without a log of RocksDB's own, what is in memory is in no file.
-  if (status.ok()) status = checkpoint->CreateCheckpoint(directory, /*log_size_for_flush=*/0);
-  engine_->listener->Note();
-  if (!status.ok()) return FailRocksDb(status, "copying itself to " + directory);
-  return MarkOf(directory);
-}
-
-// After a flush that found no room RocksDB takes no writes until it is told, or finds out, that
-// there is some.
-Status Database::GoOn() {
-  if (!stopped_) return {};
-  const auto status = engine_->db->Resume();
-  if (!status.ok()) return FailRocksDb(status, "going on after its disk was full");
-  stopped_ = false;
-  return {};
+  return results;
 }
 
 Status Database::Write(raft::Position position) {
@@ -357,7 +150,6 @@ Status Database::Write(raft::Position position) {
   const auto status = engine_->db->Write(write, &changes_.batch());
   if (status.ok()) applied_.Set(position);
   writes_.store(before + 2, std::memory_order_release);
-  stopped_ = status.IsNoSpace();
   if (!status.ok()) return FailRocksDb(status, "applying entries");
   return {};
 }
@@ -412,44 +204,83 @@ Result<bool> Database::GetRecord(std::string_view key, const rocksdb::ReadOption
 
 raft::Position Database::flushed() const {
   const std::lock_guard lock(flushed_mutex_);
-  if (!engine_->listener->Take()) return flushed_;
+  if (!engine_->listener->TakeFlush()) return flushed_;
   rocksdb::ReadOptions read;
   read.read_tier = rocksdb::kPersistedTier;
   if (const Result<std::optional<raft::Position>> position = engine_->Position(read);
       position && *position) {
     flushed_ = **position;
   } else {
-    engine_->listener->Note();  // the old answer is still true, only late; ask again next time
+    engine_->listener->NoteFlush();  // the old answer is still true, only late; ask again next time
   }
   return flushed_;
+}
+
+std::uint64_t Database::disk_bytes() const {
+  std::uint64_t sum = 0;
+  for (const auto* property : {&rocksdb::DB::Properties::kLiveSstFilesSize,
+                               &rocksdb::DB::Properties::kCurSizeAllMemTables}) {
+    std::uint64_t bytes = 0;
+    if (engine_->db->GetAggregatedIntProperty(*property, &bytes)) sum += bytes;
+  }
+  return sum;
+}
+
+Result<raft::SnapshotMark> Database::Checkpoint(const std::string& directory) {
+  QUORATE_RETURN_IF_ERROR(engine_->GoOn());
+  rocksdb::Checkpoint* made = nullptr;
+  auto status = rocksdb::Checkpoint::Create(engine_->db.get(), &made);
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  // Flushes both families first, together.
+  if (status.ok()) status = checkpoint->CreateCheckpoint(directory);
+  engine_->listener->NoteFlush();
+  if (!status.ok()) return FailRocksDb(status, "making a checkpoint");
+  // Flushes go on beside this, so only the copy itself knows what it holds.
+  const Result<std::unique_ptr<Engine>> copy = OpenEngineToRead(directory, options_);
+  if (!copy) return Forward(copy);
+  // Damage must not travel: a node that fetches this would hold it too, with good checksums.
+  status = (*copy)->db->VerifyChecksum();
+  if (!status.ok()) return FailRocksDb(status, "checking a checkpoint");
+  const Result<std::optional<raft::Position>> at = (*copy)->Position(rocksdb::ReadOptions());
+  if (!at) return Forward(at);
+  const Result<std::optional<raft::Configuration>> recorded = (*copy)->Configuration();
+  if (!recorded) return Forward(recorded);
+  return raft::SnapshotMark{**at, recorded->value_or(raft::Configuration())};
 }
 
 }  // namespace
 
 Result<std::unique_ptr<StateMachine>> OpenDatabase(const std::string& path,
                                                    const DatabaseOptions& options) {
-  const Result<std::shared_ptr<Engine>> engine = OpenEngine(path, options);
+  Result<std::unique_ptr<Engine>> engine = OpenEngine(path, options);
   if (!engine) return Forward(engine);
-  const Result<std::optional<raft::Position>> applied = (*engine)->Position(rocksdb::ReadOptions());
+  const Result<std::optional<raft::Position>> applied =
+      (*engine)->Position(rocksdb::ReadOptions());
   if (!applied) return Forward(applied);
-  return std::make_unique<Database>(*engine, **applied);
+  Result<std::optional<raft::Configuration>> configuration = (*engine)->Configuration();
+  if (!configuration) return Forward(configuration);
+  return std::make_unique<Database>(std::move(*engine), options, **applied,
+                                    std::move(*configuration));
 }
+
 Status AdoptDatabase(const std::string& path, const DatabaseOptions& options,
                      const raft::SnapshotMark& start) {
-  const Result<std::shared_ptr<Engine>> engine = OpenEngine(path, options);
+  const Result<std::unique_ptr<Engine>> engine = OpenEngine(path, options);
   if (!engine) return Forward(engine);
   const Result<std::optional<raft::Position>> at = (*engine)->Position(rocksdb::ReadOptions());
   if (!at) return Forward(at);
   if (**at != start.position) {
-    return Fail(ErrorCode::kCorrupt, path + " is not the state that its manifest says it is");
+    return Fail(ErrorCode::kCorrupt, path + " holds the state at index " +
+                                         std::to_string((*at)->index) + ", not at index " +
+                                         std::to_string(start.position.index) +
+                                         " as its manifest says; use another copy");
   }
   rocksdb::WriteOptions write;
   write.disableWAL = true;
-  auto status = (*engine)->db->Put(write, (*engine)->meta.get(), kConfigurationKey,
-                                   start.configuration.Encode());
-  if (status.ok()) status = (*engine)->Flush();
-  if (!status.ok()) return FailRocksDb(status, "taking over " + path);
-  return {};
+  const auto status = (*engine)->db->Put(write, (*engine)->meta.get(), kConfigurationKey,
+                                         start.configuration.Encode());
+  if (!status.ok()) return FailRocksDb(status, "recording the configuration");
+  return (*engine)->Flush();
 }
 
 std::string PrefixEnd(std::string_view prefix) {

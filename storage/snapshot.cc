@@ -7,7 +7,7 @@
 
 #include "raft/assert.h"
 #include "storage/crc32c.h"
-#include "storage/data_dir.h"
+#include "storage/files.h"
 
 namespace quorate::storage {
 namespace {

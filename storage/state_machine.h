@@ -15,6 +15,10 @@
 #include "raft/snapshot.h"
 #include "storage/result.h"
 
+namespace rocksdb {
+class Env;
+}
+
 namespace quorate::storage {
 
 // A stored key. `mod_index` is the log index of the write that made it: what compare-and-set
@@ -95,9 +99,11 @@ class StateMachine {
   virtual std::optional<raft::Configuration> configuration() const = 0;
   // About what a snapshot would take, in bytes.
   virtual std::uint64_t disk_bytes() const = 0;
-  // Writes a copy of the state as of some position at or after applied() into `directory`, which
-  // must not exist; whole and durable on return. Cheap: files that do not change are linked. Says
-  // what the copy is the state of; its configuration is empty if none has been applied.
+  // Writes a copy of the state into `directory`, which must not exist, as of some position at or
+  // after applied(); says which one, and the last configuration applied there (an empty one if none
+  // has been). Whole and durable on return, but for the directory's own name, and checked: damage
+  // is kCorrupt. kNoSpace: try again later. After a failure a part of it may be there, also at
+  // `directory`.tmp. Cheap to write: files that do not change are linked. One at a time.
   virtual Result<raft::SnapshotMark> Checkpoint(const std::string& directory) = 0;
 };
 
@@ -109,6 +115,7 @@ using OpenStateMachine =
 struct DatabaseOptions {
   std::uint64_t memtable_bytes = 64 << 20;
   std::uint64_t cache_bytes = 64 << 20;
+  rocksdb::Env* env = nullptr;  // for tests that fill the disk; null: the real one. Outlives it
 };
 
 // RocksDB without its own log: the raft log is the log. The position is in the same WriteBatch as

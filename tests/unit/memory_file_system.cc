@@ -6,7 +6,13 @@ namespace quorate::storage {
 namespace {
 
 std::string ParentOf(const std::string& path) {
-  return path.substr(0, path.rfind('/'));
+  const std::size_t slash = path.rfind('/');
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+bool IsBelow(const std::string& path, const std::string& directory) {
+  return path.size() > directory.size() && path.starts_with(directory) &&
+         path[directory.size()] == '/';
 }
 
 tl::unexpected<Error> Dying() {
@@ -90,7 +96,12 @@ Status MemoryFileSystem::SyncNode(Node& node) {
 }
 
 void MemoryFileSystem::MakeDurable(const NameChange& change) {
-  if (!change.removed.empty()) durable_names_.erase(change.removed);
+  if (!change.removed.empty()) {
+    durable_names_.erase(change.removed);
+    // A journal never shows a directory gone and what was in it still there.
+    std::erase_if(durable_names_,
+                  [&change](const auto& name) { return IsBelow(name.first, change.removed); });
+  }
   if (!change.added.empty()) durable_names_[change.added] = change.node;
 }
 
@@ -182,6 +193,13 @@ Status MemoryFileSystem::Remove(const std::string& path) {
   if (names_.erase(path) == 0) return Fail(ErrorCode::kNotFound, path);
   pending_names_.push_back({path, "", nullptr});
   return {};
+}
+
+Status MemoryFileSystem::RemoveDirectory(const std::string& path) {
+  for (const auto& [name, node] : names_) {
+    if (IsBelow(name, path)) return Fail(ErrorCode::kExists, path + " is not empty");
+  }
+  return Remove(path);
 }
 
 Status MemoryFileSystem::SyncDirectory(const std::string& path) {

@@ -1,0 +1,163 @@
+#include "storage/engine.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+
+#include <utility>
+#include <vector>
+
+#include "storage/change_set.h"
+#include "storage/little_endian.h"
+
+namespace quorate::storage {
+namespace {
+
+constexpr char kMetaFamily[] = "meta";
+
+rocksdb::CompressionType BestCompression() {
+  for (const auto type : rocksdb::GetSupportedCompressions()) {
+    if (type == rocksdb::kLZ4Compression) return type;
+  }
+  return rocksdb::kNoCompression;
+}
+
+rocksdb::ColumnFamilyOptions FamilyOptions(const DatabaseOptions& options) {
+  rocksdb::BlockBasedTableOptions table;
+  // Indexes and filters count against the cache too: memory stays bounded however many keys there
+  // are.
+  table.block_cache = rocksdb::NewLRUCache(options.cache_bytes, /*num_shard_bits=*/2);
+  table.cache_index_and_filter_blocks = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.format_version = 5;
+  rocksdb::ColumnFamilyOptions family;
+  family.write_buffer_size = options.memtable_bytes;
+  family.max_write_buffer_number = 3;  // one being flushed need not stop writes
+  family.compression = BestCompression();
+  family.level_compaction_dynamic_level_bytes = true;
+  family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return family;
+}
+
+// Tuned for little CPU and memory: one writer, two background threads, no statistics.
+rocksdb::DBOptions EngineOptions(std::shared_ptr<EngineListener> listener, rocksdb::Env* env) {
+  rocksdb::DBOptions db;
+  if (env != nullptr) db.env = env;
+  db.create_if_missing = true;
+  db.create_missing_column_families = true;
+  db.atomic_flush = true;
+  db.allow_concurrent_memtable_write = false;
+  db.enable_write_thread_adaptive_yield = false;
+  db.max_background_jobs = 2;
+  db.max_open_files = 512;
+  db.bytes_per_sync = 1 << 20;  // or a flush would hold up the log's own syncs
+  db.stats_dump_period_sec = 0;
+  db.stats_persist_period_sec = 0;
+  db.info_log_level = rocksdb::WARN_LEVEL;
+  db.keep_log_file_num = 2;
+  db.max_log_file_size = 1 << 20;
+  // An error of the disk is final; running out of room is gone on from by GoOn().
+  db.max_bgerror_resume_count = 0;
+  db.listeners.push_back(std::move(listener));
+  return db;
+}
+
+// Calls `open`, one of RocksDB's ways to open, with where to put what it opens.
+template <typename Open>
+Result<std::unique_ptr<Engine>> OpenWith(const std::string& path, const DatabaseOptions& options,
+                                         Open open) {
+  auto engine = std::make_unique<Engine>();
+  const rocksdb::ColumnFamilyOptions family = FamilyOptions(options);
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status =
+      open(EngineOptions(engine->listener, options.env),
+           {{rocksdb::kDefaultColumnFamilyName, family}, {kMetaFamily, family}}, &handles, &db);
+  if (!status.ok()) return FailRocksDb(status, "opening " + path);
+  engine->db.reset(db);
+  engine->data.reset(handles[0]);
+  engine->meta.reset(handles[1]);
+  return engine;
+}
+
+using Families = std::vector<rocksdb::ColumnFamilyDescriptor>;
+using Handles = std::vector<rocksdb::ColumnFamilyHandle*>;
+
+}  // namespace
+
+std::string EncodePosition(raft::Position position) {
+  std::string out;
+  AppendInt(out, position.index);
+  AppendInt(out, position.term);
+  return out;
+}
+
+tl::unexpected<Error> FailRocksDb(const rocksdb::Status& status, std::string_view doing) {
+  return tl::make_unexpected(FromRocksDb(status, doing));
+}
+
+tl::unexpected<Error> FailForm() {
+  return Fail(ErrorCode::kCorrupt, "the database holds a record of unknown form; check the disk");
+}
+
+Result<std::optional<raft::Position>> Engine::Position(const rocksdb::ReadOptions& read) const {
+  rocksdb::PinnableSlice value;
+  const auto status = db->Get(read, meta.get(), kAppliedKey, &value);
+  if (status.IsNotFound()) return raft::Position{};
+  if (status.IsIncomplete()) return std::nullopt;
+  if (!status.ok()) return FailRocksDb(status, "reading the applied position");
+  if (value.size() != 16) return FailForm();
+  const std::string_view bytes = value.ToStringView();
+  return raft::Position{LoadInt<raft::Index>(bytes), LoadInt<raft::Term>(bytes, 8)};
+}
+
+Result<std::optional<raft::Configuration>> Engine::Configuration() const {
+  rocksdb::PinnableSlice value;
+  const auto status = db->Get(rocksdb::ReadOptions(), meta.get(), kConfigurationKey, &value);
+  if (status.IsNotFound()) return std::nullopt;
+  if (!status.ok()) return FailRocksDb(status, "reading the configuration");
+  std::optional<raft::Configuration> configuration =
+      raft::Configuration::Decode(value.ToStringView());
+  if (!configuration) return FailForm();
+  return configuration;
+}
+
+Status Engine::Flush() const {
+  QUORATE_RETURN_IF_ERROR(GoOn());
+  const auto status = db->Flush(rocksdb::FlushOptions(), {data.get(), meta.get()});
+  if (!status.ok()) return FailRocksDb(status, "flushing");
+  listener->NoteFlush();
+  return {};
+}
+
+Status Engine::GoOn() const {
+  if (!listener->TakeFailure()) return {};
+  const auto status = db->Resume();
+  if (status.ok()) return {};
+  listener->NoteFailure();
+  return FailRocksDb(status, "going on after an error");
+}
+
+Result<std::unique_ptr<Engine>> OpenEngine(const std::string& path,
+                                           const DatabaseOptions& options) {
+  return OpenWith(path, options,
+                  [&](const rocksdb::DBOptions& engine, const Families& families, Handles* handles,
+                      rocksdb::DB** db) {
+                    return rocksdb::DB::Open(engine, path, families, handles, db);
+                  });
+}
+
+Result<std::unique_ptr<Engine>> OpenEngineToRead(const std::string& path,
+                                                 const DatabaseOptions& options) {
+  return OpenWith(path, options,
+                  [&](rocksdb::DBOptions engine, const Families& families, Handles* handles,
+                      rocksdb::DB** db) {
+                    engine.create_if_missing = false;
+                    engine.create_missing_column_families = false;
+                    return rocksdb::DB::OpenForReadOnly(engine, path, families, handles, db);
+                  });
+}
+
+}  // namespace quorate::storage
