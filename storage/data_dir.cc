@@ -91,8 +91,8 @@ Result<Identity> ParseIdentity(const std::string& path, const std::string& text)
   if (std::sscanf(text.c_str() + format_end,
                   "\ncluster %16" SCNx64 "\nnode %" SCNu64 "\nuuid %16" SCNx64 "%16" SCNx64
                   "\norigin %16" SCNx64,
-                  &identity.cluster_id, &identity.node_id, &identity.uuid.high,
-                  &identity.uuid.low, &identity.origin) != 5) {
+                  &identity.cluster_id, &identity.node_id, &identity.uuid.high, &identity.uuid.low,
+                  &identity.origin) != 5) {
     return Fail(ErrorCode::kMismatch, path + " is not an identity of this program");
   }
   return identity;
@@ -196,11 +196,9 @@ tl::unexpected<Error> ExplainMissing(FileSystem& files, const std::string& path)
   const Result<bool> data = HoldsData(files, path);
   if (!data) return Forward(data);
   if (*data) {
-    return Fail(
-        ErrorCode::kCorrupt,
-        path +
-            " holds a log or a database but no IDENTITY: the directory is damaged; " +
-            kAsNewMember);
+    return Fail(ErrorCode::kCorrupt,
+                path + " holds a log or a database but no IDENTITY: the directory is damaged; " +
+                    kAsNewMember);
   }
   return Fail(
       ErrorCode::kNotFound,
@@ -289,8 +287,7 @@ Result<std::unique_ptr<DataDir>> DataDir::Open(FileSystem& files, const std::str
   QUORATE_RETURN_IF_ERROR(CheckExpected(path, *identity, expected));
   const Result<CurrentDatabase> current = ReadCurrent(files, path + "/" + kCurrentName);
   if (!current) return Forward(current);
-  return std::unique_ptr<DataDir>(
-      new DataDir(files, path, *identity, *current, std::move(*lock)));
+  return std::unique_ptr<DataDir>(new DataDir(files, path, *identity, *current, std::move(*lock)));
 }
 
 Result<std::unique_ptr<DataDir>> DataDir::Bootstrap(

@@ -39,7 +39,8 @@ class DatabaseView final : public StateView {
     rocksdb::ReadOptions read = read_;
     const rocksdb::Slice bound(last);
     if (!last.empty()) read.iterate_upper_bound = &bound;
-    const std::unique_ptr<rocksdb::Iterator> it(engine_->db->NewIterator(read, engine_->data.get()));
+    const std::unique_ptr<rocksdb::Iterator> it(
+        engine_->db->NewIterator(read, engine_->data.get()));
     Page page;
     std::size_t bytes = 0;
     for (it->Seek(rocksdb::Slice(first)); it->Valid(); it->Next()) {
@@ -254,8 +255,7 @@ Result<std::unique_ptr<StateMachine>> OpenDatabase(const std::string& path,
                                                    const DatabaseOptions& options) {
   Result<std::unique_ptr<Engine>> engine = OpenEngine(path, options);
   if (!engine) return Forward(engine);
-  const Result<std::optional<raft::Position>> applied =
-      (*engine)->Position(rocksdb::ReadOptions());
+  const Result<std::optional<raft::Position>> applied = (*engine)->Position(rocksdb::ReadOptions());
   if (!applied) return Forward(applied);
   Result<std::optional<raft::Configuration>> configuration = (*engine)->Configuration();
   if (!configuration) return Forward(configuration);

@@ -142,22 +142,21 @@ Status Engine::GoOn() const {
 
 Result<std::unique_ptr<Engine>> OpenEngine(const std::string& path,
                                            const DatabaseOptions& options) {
-  return OpenWith(path, options,
-                  [&](const rocksdb::DBOptions& engine, const Families& families, Handles* handles,
-                      rocksdb::DB** db) {
-                    return rocksdb::DB::Open(engine, path, families, handles, db);
-                  });
+  return OpenWith(
+      path, options,
+      [&](const rocksdb::DBOptions& engine, const Families& families, Handles* handles,
+          rocksdb::DB** db) { return rocksdb::DB::Open(engine, path, families, handles, db); });
 }
 
 Result<std::unique_ptr<Engine>> OpenEngineToRead(const std::string& path,
                                                  const DatabaseOptions& options) {
-  return OpenWith(path, options,
-                  [&](rocksdb::DBOptions engine, const Families& families, Handles* handles,
-                      rocksdb::DB** db) {
-                    engine.create_if_missing = false;
-                    engine.create_missing_column_families = false;
-                    return rocksdb::DB::OpenForReadOnly(engine, path, families, handles, db);
-                  });
+  return OpenWith(
+      path, options,
+      [&](rocksdb::DBOptions engine, const Families& families, Handles* handles, rocksdb::DB** db) {
+        engine.create_if_missing = false;
+        engine.create_missing_column_families = false;
+        return rocksdb::DB::OpenForReadOnly(engine, path, families, handles, db);
+      });
 }
 
 }  // namespace quorate::storage

@@ -49,8 +49,9 @@ class FileSystem {
   virtual Result<std::vector<std::string>> List(const std::string& directory) = 0;
   virtual Status CreateDirectory(const std::string& path) = 0;  // fine if it exists
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
-  virtual Status Remove(const std::string& path) = 0;           // a file
-  virtual Status RemoveDirectory(const std::string& path) = 0;  // an empty one
+  virtual Status Remove(const std::string& path) = 0;  // a file
+  // kExists: it is not empty.
+  virtual Status RemoveDirectory(const std::string& path) = 0;
   virtual Status SyncDirectory(const std::string& path) = 0;
   // Room left for this process on the file system that holds `path`, in bytes.
   virtual Result<std::uint64_t> FreeBytes(const std::string& /*path*/) { return UINT64_MAX; }

@@ -73,8 +73,8 @@ Status ReadPieces(const File& file, std::uint64_t offset, std::uint64_t bytes,
     if (!piece) return Forward(piece);
     if (piece->size() < size) {
       return Fail(ErrorCode::kCorrupt, "the file ends at " +
-                                           std::to_string(offset + piece->size()) +
-                                           " instead of " + std::to_string(end) + " bytes");
+                                           std::to_string(offset + piece->size()) + " instead of " +
+                                           std::to_string(end) + " bytes");
     }
     QUORATE_RETURN_IF_ERROR(use(*piece));
     offset += size;

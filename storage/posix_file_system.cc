@@ -25,6 +25,7 @@ ErrorCode CodeOf(int error) {
     case ENOENT:
       return ErrorCode::kNotFound;
     case EEXIST:
+    case ENOTEMPTY:
       return ErrorCode::kExists;
     default:
       return ErrorCode::kIo;

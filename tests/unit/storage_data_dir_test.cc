@@ -4,9 +4,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <random>
+#include <string>
+#include <vector>
 
+#include "storage/crc32c.h"
 #include "storage/data_dir.h"
 #include "storage/log.h"
 #include "tests/unit/memory_file_system.h"
@@ -22,7 +27,8 @@ class DataDirTest : public testing::Test {
  protected:
   Result<std::unique_ptr<DataDir>> Bootstrap(const DataDir::Expected& expected = kNodeOne) {
     return DataDir::Bootstrap(files_, kPath, expected, kUuid, [this](const std::string& path) {
-      return Log::Create(files_, path, {64 << 10}, raft::Configuration::Bootstrap({{1, {}, "a"}}));
+      return Log::Create(files_, path, {64 << 10},
+                         {{}, raft::Configuration::Bootstrap({{1, {}, "a"}})});
     });
   }
   Result<std::unique_ptr<DataDir>> Open(const DataDir::Expected& expected = kNodeOne) {
@@ -79,28 +85,150 @@ TEST_F(DataDirTest, OneProcessAtATime) {
   ExpectFailure(Open(), ErrorCode::kLocked, "LOCK");
 }
 
-TEST_F(DataDirTest, EveryDamagedByteOfTheIdentityIsReported) {
-  ASSERT_TRUE(Bootstrap());
-  std::string& bytes = files_.Written("/node/IDENTITY");
-  for (std::size_t at = 0; at < bytes.size(); ++at) {
-    bytes[at] ^= 1;
-    ExpectFailure(Open(), ErrorCode::kCorrupt, "checksum");
-    bytes[at] ^= 1;
+// Every truncation, and every flipped bit.
+void DamageEachWay(std::string& bytes, const std::function<void()>& check) {
+  const std::string whole = bytes;
+  for (std::size_t bit = 0; bit < whole.size() * 8; ++bit) {
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+    check();
+    bytes = whole;
   }
-  for (std::size_t size = 0; size < bytes.size(); ++size) {
-    const std::string whole = bytes;
+  for (std::size_t size = 0; size < whole.size(); ++size) {
     bytes.resize(size);
-    ExpectFailure(Open(), ErrorCode::kCorrupt, "checksum");
+    check();
     bytes = whole;
   }
 }
 
-TEST_F(DataDirTest, ANewerFormatIsNamed) {
+TEST_F(DataDirTest, EveryDamageOfTheIdentityOrOfCurrentIsReported) {
   ASSERT_TRUE(Bootstrap());
-  // As a newer version might write it: other lines, and a checksum made elsewhere (python: crc32c).
-  files_.Written("/node/IDENTITY") =
-      "quorate data directory\nformat 2\nnew line\nchecksum 0a6cc99f\n";
-  ExpectFailure(Open(), ErrorCode::kMismatch, "format 2, newer than this version's 1");
+  for (const char* name : {"/node/IDENTITY", "/node/CURRENT"}) {
+    SCOPED_TRACE(name);
+    DamageEachWay(files_.Written(name),
+                  [this] { ExpectFailure(Open(), ErrorCode::kCorrupt, "checksum"); });
+  }
+  EXPECT_TRUE(Open());
+}
+
+TEST_F(DataDirTest, AMissingCurrentIsReported) {
+  ASSERT_TRUE(Bootstrap());
+  ASSERT_TRUE(files_.Remove("/node/CURRENT"));
+  ExpectFailure(Open(), ErrorCode::kCorrupt, "/node/CURRENT is missing");
+}
+
+// As another version might write it.
+std::string IdentityOfFormat(int format) {
+  const std::string text =
+      "quorate data directory\nformat " + std::to_string(format) + "\nanother line\n";
+  char checksum[20];
+  std::snprintf(checksum, sizeof(checksum), "checksum %08x\n", Crc32c(text));
+  return text + checksum;
+}
+
+TEST_F(DataDirTest, ANewerOrOlderFormatIsNamed) {
+  ASSERT_TRUE(Bootstrap());
+  files_.Written("/node/IDENTITY") = IdentityOfFormat(3);
+  ExpectFailure(Open(), ErrorCode::kMismatch, "format 3, newer than this version's 2");
+  files_.Written("/node/IDENTITY") = IdentityOfFormat(1);
+  ExpectFailure(Open(), ErrorCode::kMismatch, "format 1, which this version");
+}
+
+TEST_F(DataDirTest, TheOriginOfABackupIsKept) {
+  ASSERT_TRUE(DataDir::Bootstrap(
+      files_, kPath, kNodeOne, kUuid, [](const std::string&) { return Status(); }, 0xbac));
+  const auto opened = Open();
+  ASSERT_TRUE(opened);
+  EXPECT_EQ((*opened)->identity().origin, 0xbac);
+}
+
+TEST_F(DataDirTest, AQuarantinedDirectoryStaysClosed) {
+  {
+    const auto made = Bootstrap();
+    ASSERT_TRUE((*made)->Quarantine("the log is damaged at offset 7"));
+  }
+  files_.PowerCutLosingAll();
+  ExpectFailure(Open(), ErrorCode::kCorrupt, "the log is damaged at offset 7");
+  ExpectFailure(Open(), ErrorCode::kCorrupt, "as a new member");
+  ExpectFailure(Bootstrap(), ErrorCode::kExists, "already holds");
+}
+
+// A database as far as the data directory is concerned: a directory with something in it.
+void MakeDatabase(FileSystem& files, const std::string& path) {
+  ASSERT_TRUE(files.CreateDirectory(path));
+  ASSERT_TRUE(files.Open(path + "/000001.sst", OpenMode::kCreate));
+}
+
+TEST_F(DataDirTest, OnlyTheCurrentDatabaseRemains) {
+  const auto made = Bootstrap();
+  ASSERT_TRUE(made);
+  DataDir& directory = **made;
+  EXPECT_EQ(directory.database_path(), "/node/" + DataDir::FirstDatabaseName());
+  for (const char* name : {"/node/db-00000001", "/node/db-00000002", "/node/db-00000003"}) {
+    MakeDatabase(files_, name);
+  }
+  ASSERT_TRUE(directory.SwitchDatabase({100, 7}));
+  EXPECT_EQ(directory.database_path(), "/node/db-00000002");
+  EXPECT_EQ(directory.next_database_path(), "/node/db-00000003");
+  ASSERT_TRUE(directory.RemoveOtherDatabases(/*keep_next=*/true));
+  EXPECT_EQ(files_.Exists("/node/db-00000001"), false);
+  EXPECT_EQ(files_.Exists("/node/db-00000002/000001.sst"), true);
+  EXPECT_EQ(files_.Exists("/node/db-00000003/000001.sst"), true);
+  ASSERT_TRUE(directory.RemoveOtherDatabases(/*keep_next=*/false));
+  EXPECT_EQ(files_.Exists("/node/db-00000002/000001.sst"), true);
+  EXPECT_EQ(files_.Exists("/node/db-00000003"), false);
+}
+
+TEST_F(DataDirTest, AFullDiskLeavesTheOldDatabaseAndNoLitter) {
+  const auto made = Bootstrap();
+  ASSERT_TRUE(made);
+  files_.SetFull(true);
+  const std::vector<std::string> names = *files_.List(kPath);
+  const Status switched = (*made)->SwitchDatabase({100, 7});
+  ASSERT_FALSE(switched);
+  EXPECT_EQ(switched.error().code, ErrorCode::kNoSpace);
+  EXPECT_EQ((*made)->current(), CurrentDatabase());
+  EXPECT_EQ(*files_.List(kPath), names);
+  files_.SetFull(false);
+  EXPECT_TRUE((*made)->SwitchDatabase({100, 7}));
+  EXPECT_EQ((*made)->current(), (CurrentDatabase{2, {100, 7}}));
+}
+
+// Whenever it dies, the directory opens, and one of the two databases counts, whole: the new one if
+// the switch was reported.
+TEST_F(DataDirTest, ASwitchMayDieAtAnyOperation) {
+  std::uint64_t operations = 0;
+  for (bool finished = false; !finished; ++operations) {
+    finished = true;
+    for (std::uint64_t variant = 0; variant < 20; ++variant) {
+      files_ = MemoryFileSystem();
+      std::mt19937_64 random(variant);
+      auto directory = Bootstrap();
+      ASSERT_TRUE(directory);
+      files_.Settle();
+      // Not synced into /node: that is for the switch to do.
+      MakeDatabase(files_, "/node/db-00000002");
+      ASSERT_TRUE(files_.SyncDirectory("/node/db-00000002"));
+      files_.FailAfter(operations);
+      const bool switched = (*directory)->SwitchDatabase({100, 7}).has_value();
+      finished = finished && switched;
+      directory->reset();
+      if (variant == 0) {
+        files_.Kill();
+      } else {
+        files_.PowerCut(random);
+      }
+      const auto opened = Open();
+      ASSERT_TRUE(opened) << operations << ": " << opened.error().message;
+      const CurrentDatabase current = (*opened)->current();
+      if (current == CurrentDatabase()) {
+        EXPECT_FALSE(switched) << "a switch that was reported is forgotten";
+      } else {
+        EXPECT_EQ(current, (CurrentDatabase{2, {100, 7}}));
+        EXPECT_EQ(files_.Exists("/node/db-00000002/000001.sst"), true);
+      }
+    }
+  }
+  EXPECT_GT(operations, 5);
 }
 
 TEST_F(DataDirTest, ALogWithoutIdentityIsNeitherOpenedNorOverwritten) {
@@ -168,6 +296,12 @@ TEST_F(PosixFilesTest, WritesReadsAndGrows) {
   ASSERT_TRUE(files_->Remove(path_ + "/b"));
   EXPECT_EQ(files_->Remove(path_ + "/b").error().code, ErrorCode::kNotFound);
   EXPECT_TRUE(files_->CreateDirectory(path_)) << "fine if it exists";
+  ASSERT_TRUE(files_->CreateDirectory(path_ + "/d"));
+  ASSERT_TRUE(files_->Open(path_ + "/d/a", OpenMode::kCreate));
+  EXPECT_EQ(files_->RemoveDirectory(path_ + "/d").error().code, ErrorCode::kExists);
+  ASSERT_TRUE(files_->Remove(path_ + "/d/a"));
+  EXPECT_TRUE(files_->RemoveDirectory(path_ + "/d"));
+  EXPECT_EQ(files_->Exists(path_ + "/d"), false);
 }
 
 TEST_F(PosixFilesTest, AFullDiskIsNamed) {
