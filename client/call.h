@@ -19,8 +19,8 @@ using TimePoint = Clock::time_point;
 class Connection;
 struct Node;
 
-using AnyHandler =
-    std::variant<Handler<WriteReply>, Handler<GetReply>, Handler<ScanPage>, Handler<NodeStatus>>;
+using AnyHandler = std::variant<Handler<WriteReply>, Handler<GetReply>, Handler<ScanPage>,
+                                Handler<NodeStatus>, Handler<SnapshotTaken>, Handler<std::string>>;
 
 struct ScanQuery {
   Range range;
@@ -35,6 +35,7 @@ struct Call {
   Level level;                      // reads
   std::string body;                 // the key, or the encoded Command
   std::unique_ptr<ScanQuery> scan;  // kScan
+  SnapshotPiece piece;              // kSnapshotRead
   std::string endpoint;             // kStatus: asked of this address only
   std::uint64_t node = 0;           // pinned to this node id; 0: not pinned
   std::string request_id;
@@ -66,9 +67,7 @@ struct Call {
   bool is_write() const { return type == wire::FrameType::kWrite; }
   bool pinned() const { return node != 0 || !endpoint.empty() || continues_scan(); }
   bool continues_scan() const { return scan != nullptr && scan->cursor; }
-  bool wants_leader() const {
-    return is_write() || (type != wire::FrameType::kStatus && level.strong());
-  }
+  bool wants_leader() const { return is_write() || level.strong(); }
 };
 
 }  // namespace quorate::internal

@@ -47,6 +47,12 @@ void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<ScanPage> h
 void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<NodeStatus> handler) {
   SubmitTyped(core, std::move(call), std::move(handler));
 }
+void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<SnapshotTaken> handler) {
+  SubmitTyped(core, std::move(call), std::move(handler));
+}
+void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<std::string> handler) {
+  SubmitTyped(core, std::move(call), std::move(handler));
+}
 
 }  // namespace internal
 
@@ -179,6 +185,21 @@ CallPtr Client::MakeStatus(std::string_view endpoint, const CallOptions& o) {
   return call;
 }
 
+CallPtr Client::MakeSnapshot(const CallOptions& o) {
+  return NewCall(wire::FrameType::kSnapshot, o);
+}
+
+CallPtr Client::MakeReadSnapshot(const SnapshotPiece& piece, const CallOptions& o) {
+  CallPtr call = NewCall(wire::FrameType::kSnapshotRead, o);
+  call->piece = piece;
+  if (o.node == 0) {
+    call->invalid = Invalid(ErrorCode::kInvalid, "name the node that keeps the snapshot");
+  } else if (piece.bytes > wire::kMaxSnapshotReadBytes) {
+    call->invalid = TooLarge("a piece of a snapshot", piece.bytes, wire::kMaxSnapshotReadBytes);
+  }
+  return call;
+}
+
 // ---- The loop ----
 
 struct Client::IoThread {
@@ -290,6 +311,14 @@ Result<ScanPage> Client::ScanNext(Cursor cursor, const ScanOptions& o) {
 
 Result<NodeStatus> Client::Status(std::string_view endpoint, const CallOptions& o) {
   return Wait<NodeStatus>(*loop_, core_, MakeStatus(endpoint, o));
+}
+
+Result<SnapshotTaken> Client::Snapshot(const CallOptions& o) {
+  return Wait<SnapshotTaken>(*loop_, core_, MakeSnapshot(o));
+}
+
+Result<std::string> Client::ReadSnapshot(const SnapshotPiece& piece, const CallOptions& o) {
+  return Wait<std::string>(*loop_, core_, MakeReadSnapshot(piece, o));
 }
 
 std::vector<Member> Client::Members() {

@@ -88,6 +88,40 @@ void FillScan(wire::ScanRequest& request, const Call& call, std::uint32_t deadli
   }
 }
 
+void FillSnapshotRead(wire::SnapshotRead& request, const Call& call, std::uint32_t deadline_ms) {
+  FillHeader(*request.mutable_header(), call, deadline_ms);
+  request.set_snapshot(call.piece.snapshot);
+  if (call.piece.file) request.set_file(*call.piece.file);
+  request.set_offset(call.piece.offset);
+  request.set_bytes(call.piece.bytes);
+}
+
+DiskStatus ToDisk(const wire::NodeStatus& from) {
+  return {.log_first_index = from.log_first_index(),
+          .log_bytes = from.log_bytes(),
+          .log_segments = from.log_segments(),
+          .log_unflushed_bytes = from.log_unflushed_bytes(),
+          .database_bytes = from.database_bytes(),
+          .flushed_index = from.flushed_index(),
+          .free_bytes = from.disk_free_bytes(),
+          .snapshot_kept_bytes = from.snapshot_kept_bytes(),
+          .full = from.disk_full(),
+          .full_reason = from.disk_full_reason(),
+          .stuck = from.disk_stuck()};
+}
+
+SnapshotFetch ToFetch(const wire::SnapshotFetch& from) {
+  SnapshotFetch out{.from = from.from(),
+                    .index = from.index(),
+                    .received_bytes = from.received_bytes(),
+                    .total_bytes = from.total_bytes(),
+                    .bytes_per_second = from.bytes_per_second(),
+                    .left = std::nullopt,
+                    .verifying = from.verifying()};
+  if (from.has_seconds_left()) out.left = std::chrono::seconds(from.seconds_left());
+  return out;
+}
+
 PeerStatus ToPeer(const wire::PeerStatus& peer) {
   return {.id = peer.id(),
           .address = peer.address(),
@@ -148,6 +182,12 @@ void Codec::AppendRequest(std::string& out, std::uint64_t request, const Call& c
       wire::ScanRequest scan;
       FillScan(scan, call, deadline_ms);
       wire::AppendFrame(out, call.type, 0, request, scan, std::string_view());
+      return;
+    }
+    case wire::FrameType::kSnapshotRead: {
+      wire::SnapshotRead read;
+      FillSnapshotRead(read, call, deadline_ms);
+      wire::AppendFrame(out, call.type, 0, request, read, std::string_view());
       return;
     }
     default:
@@ -223,9 +263,30 @@ bool Codec::Take(const wire::Frame& frame, NodeStatus& out) {
          .version = from.version(),
          .ready = from.ready(),
          .not_ready_reason = from.not_ready_reason(),
-         .peers = {}};
+         .peers = {},
+         .disk = ToDisk(from),
+         .snapshot = std::nullopt,
+         .snapshots_taken = from.snapshots_taken(),
+         .snapshots_installed = from.snapshots_installed(),
+         .log_cuts = from.log_cuts()};
+  if (from.has_snapshot()) out.snapshot = ToFetch(from.snapshot());
   if (from.has_age_us()) out.age = microseconds(from.age_us());
   for (const wire::PeerStatus& peer : from.peers()) out.peers.push_back(ToPeer(peer));
+  return true;
+}
+
+bool Codec::Take(const wire::Frame& frame, SnapshotTaken& out) {
+  wire::SnapshotTaken from;
+  if (!from.ParseFromArray(frame.body.data(), static_cast<int>(frame.body.size()))) return false;
+  out = {.id = from.id(),
+         .node = from.node_id(),
+         .index = from.index(),
+         .term = from.term(),
+         .bytes = from.bytes(),
+         .files = from.files(),
+         .manifest_bytes = from.manifest_bytes(),
+         .took = microseconds(from.took_us()),
+         .log_first_index = from.log_first_index()};
   return true;
 }
 

@@ -38,6 +38,8 @@ class Codec {
   void Take(const wire::Frame& frame, GetReply& out) const;
   bool Take(const wire::Frame& frame, std::uint64_t connection, ScanPage& out);
   bool Take(const wire::Frame& frame, NodeStatus& out);
+  bool Take(const wire::Frame& frame, SnapshotTaken& out);
+  void Take(const wire::Frame& frame, std::string& out) const { out = frame.body; }
 
  private:
   Certificate TakeCertificate() const;

@@ -228,7 +228,8 @@ void Core::Refused(Node& node, Call& call, Error refusal, TimePoint now) {
   }
   const bool final = refusal.error_class != ErrorClass::kNotExecuted ||
                      (call.pinned() && refusal.code == ErrorCode::kNotLeader) ||
-                     refusal.code == ErrorCode::kDeadline;
+                     refusal.code == ErrorCode::kDeadline ||
+                     (refusal.code == ErrorCode::kDiskFull && !call.is_write());
   if (final) return Fail(call, std::move(refusal));
   call.refusal = std::make_unique<Error>(std::move(refusal));
   Retry(call, now, promising);
@@ -341,8 +342,10 @@ Error Core::ExpiredError(const Call& call) const {
     return MakeError(ErrorCode::kCannotConnect, ErrorClass::kNotExecuted,
                      "cannot connect: " + nodes_.Troubles() + "; " + passed);
   }
-  // A read that was refused, rather than not answered, says why with the numbers of the refusal.
-  if (!call.is_write() && call.refusal) {
+  // A read that was refused, rather than not answered, says why with the numbers of the refusal; so
+  // does a write that no disk has room for: it was certainly not executed, and waiting is no help.
+  const bool no_room = call.refusal && call.refusal->code == ErrorCode::kDiskFull;
+  if (call.refusal && (!call.is_write() || no_room)) {
     Error error = *call.refusal;
     error.detail += "; " + passed + " while trying again: " + nodes_.Troubles();
     return error;
@@ -413,7 +416,7 @@ bool Core::Complete(Connection& connection, Call& call, Args&&... args) {
   T reply;
   if constexpr (sizeof...(Args) == 0) {
     codec_.Take(reply);
-  } else if constexpr (std::is_same_v<T, GetReply>) {
+  } else if constexpr (std::is_same_v<T, GetReply> || std::is_same_v<T, std::string>) {
     codec_.Take(args..., reply);
   } else {
     if (!codec_.Take(args..., reply)) return false;
@@ -443,6 +446,10 @@ bool Core::OnReply(Connection& connection, Call& call, const wire::Frame& frame)
       return Complete<GetReply>(connection, call, frame);
     case wire::FrameType::kScan:
       return Complete<ScanPage>(connection, call, frame, connection.serial());
+    case wire::FrameType::kSnapshot:
+      return Complete<SnapshotTaken>(connection, call, frame);
+    case wire::FrameType::kSnapshotRead:
+      return Complete<std::string>(connection, call, frame);
     default:
       return Complete<NodeStatus>(connection, call, frame);
   }

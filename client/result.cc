@@ -16,6 +16,8 @@ std::string_view ToString(ErrorCode code) {
       return "SHUTTING_DOWN";
     case ErrorCode::kSuperseded:
       return "SUPERSEDED";
+    case ErrorCode::kDiskFull:
+      return "DISK_FULL";
     case ErrorCode::kNoQuorum:
       return "NO_QUORUM";
     case ErrorCode::kNotCaughtUp:
@@ -50,6 +52,8 @@ std::string_view ToString(ErrorCode code) {
       return "TOO_MANY";
     case ErrorCode::kInternal:
       return "INTERNAL";
+    case ErrorCode::kSnapshotGone:
+      return "SNAPSHOT_GONE";
     case ErrorCode::kCannotConnect:
       return "CANNOT_CONNECT";
     case ErrorCode::kConnectionLost:

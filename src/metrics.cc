@@ -106,6 +106,50 @@ void AddStorage(Families& all, const Metrics& metrics) {
                metrics.apply_batch_entries, 1);
 }
 
+// Of the log, the database and the room for them.
+void AddDisk(Families& all, const wire::NodeStatus& status) {
+  const auto number = [](std::uint64_t value) { return static_cast<double>(value); };
+  Gauge(all, "quorate_log_bytes", "Bytes of all log segments on the disk, the spare one included",
+        number(status.log_bytes()));
+  Gauge(all, "quorate_log_segments", "Log segments on the disk", number(status.log_segments()));
+  Gauge(all, "quorate_log_first_index", "First index that the log still holds",
+        number(status.log_first_index()));
+  Gauge(all, "quorate_log_unflushed_bytes",
+        "Bytes of the log that would be applied again after a crash",
+        number(status.log_unflushed_bytes()));
+  Gauge(all, "quorate_flushed_index", "Highest index that the database holds even after a crash",
+        number(status.flushed_index()));
+  Counter(all, "quorate_log_cuts_total", "Times that the log's front was removed",
+          number(status.log_cuts()));
+  Gauge(all, "quorate_database_bytes", "Bytes of the state machine's database",
+        number(status.database_bytes()));
+  Gauge(all, "quorate_disk_free_bytes", "Bytes free on the disk of the data directory",
+        number(status.disk_free_bytes()));
+  Gauge(all, "quorate_disk_full", "1 if there is too little room to take writes",
+        status.disk_full() ? 1 : 0);
+  Gauge(all, "quorate_disk_stuck",
+        "1 if a write of the log has not completed for longer than an election timeout",
+        status.disk_stuck() ? 1 : 0);
+}
+
+void AddSnapshots(Families& all, const wire::NodeStatus& status) {
+  const auto number = [](std::uint64_t value) { return static_cast<double>(value); };
+  Counter(all, "quorate_snapshots_taken_total", "Snapshots taken for other nodes and for backups",
+          number(status.snapshots_taken()));
+  Counter(all, "quorate_snapshots_installed_total",
+          "Snapshots of other nodes that took the place of this node's state",
+          number(status.snapshots_installed()));
+  Gauge(all, "quorate_snapshot_kept_bytes", "Bytes of the snapshots kept for others to fetch",
+        number(status.snapshot_kept_bytes()));
+  Gauge(all, "quorate_snapshot_fetching", "1 while a snapshot is on its way to this node",
+        status.has_snapshot() ? 1 : 0);
+  Gauge(all, "quorate_snapshot_received_bytes",
+        "Bytes of the snapshot on its way that are here; 0 if none is",
+        number(status.snapshot().received_bytes()));
+  Gauge(all, "quorate_snapshot_total_bytes", "Bytes of the snapshot on its way; 0 if none is",
+        number(status.snapshot().total_bytes()));
+}
+
 void AddRaft(Families& all, const Metrics& metrics, const wire::NodeStatus& status) {
   MetricFamily& role =
       Family(all, "quorate_role", "1 for the role this node has now", MetricType::Gauge);
@@ -196,6 +240,10 @@ const char* ToString(Operation operation) {
       return "scan";
     case Operation::kStatus:
       return "status";
+    case Operation::kSnapshot:
+      return "snapshot";
+    case Operation::kSnapshotRead:
+      return "snapshot_read";
   }
   return "unknown";
 }
@@ -219,9 +267,11 @@ const char* ToString(Level level) {
 std::string FormatMetrics(const Metrics& metrics, const wire::NodeStatus& status,
                           const PeerQueues& peer_queues) {
   Families all;
-  all.reserve(64);
+  all.reserve(128);  // Family() hands out references
   AddRequests(all, metrics);
   AddStorage(all, metrics);
+  AddDisk(all, status);
+  AddSnapshots(all, status);
   AddRaft(all, metrics, status);
   AddNetwork(all, metrics, status, peer_queues);
   AddProcess(all);

@@ -13,8 +13,17 @@
 
 namespace quorate::server {
 
-enum class Operation : std::uint8_t { kPut, kDelete, kCompareAndSet, kGet, kScan, kStatus };
-inline constexpr std::size_t kOperations = 6;
+enum class Operation : std::uint8_t {
+  kPut,
+  kDelete,
+  kCompareAndSet,
+  kGet,
+  kScan,
+  kStatus,
+  kSnapshot,
+  kSnapshotRead
+};
+inline constexpr std::size_t kOperations = 8;
 const char* ToString(Operation operation);
 
 // What was asked of the answer. kCommit: writes. kNone: status, and requests that never got so far.

@@ -31,6 +31,10 @@ Operation OperationOf(wire::FrameType type) {
       return Operation::kScan;
     case wire::FrameType::kStatus:
       return Operation::kStatus;
+    case wire::FrameType::kSnapshot:
+      return Operation::kSnapshot;
+    case wire::FrameType::kSnapshotRead:
+      return Operation::kSnapshotRead;
     default:
       return Operation::kGet;
   }
@@ -252,6 +256,12 @@ void Service::Dispatch(ClientSession& session, const wire::Frame& frame, raft::T
     case wire::FrameType::kStatus:
       Status(session, frame, std::move(request));
       break;
+    case wire::FrameType::kSnapshot:
+      Snapshot(session, frame, std::move(request));
+      break;
+    case wire::FrameType::kSnapshotRead:
+      ReadSnapshot(session, frame, std::move(request));
+      break;
     default:
       Refuse(request, wire::UNSUPPORTED,
              fmt::format("frame type {} is not one this node knows",
@@ -277,7 +287,9 @@ bool Service::TakeUp(ClientSession& session, const wire::RequestHeader& header, 
   request.name = header.request_id();
   if (header.deadline_ms() != 0) {
     const raft::Duration asked = std::chrono::milliseconds(header.deadline_ms());
-    request.deadline = request.received + std::min(asked, limits_.max_deadline);
+    const bool slow = request.type == wire::FrameType::kSnapshot;
+    request.deadline = request.received +
+                       std::min(asked, slow ? limits_.max_snapshot_deadline : limits_.max_deadline);
   }
   if (stopping_) {
     Refuse(request, wire::SHUTTING_DOWN, "this node is shutting down; use another");
@@ -378,7 +390,9 @@ void Service::Finished(const Request& request) {
   const raft::Duration took = BootTime() - request.received;
   const wire::Error* error = reply_.has_error() ? &reply_.error() : nullptr;
   if (error == nullptr) in_.metrics.ObserveRequest(request.operation, request.level, took);
-  if (error != nullptr || took >= limits_.slow_request || in_.log.debugging()) {
+  if (error != nullptr ||
+      (took >= limits_.slow_request && request.type != wire::FrameType::kSnapshot) ||
+      in_.log.debugging()) {
     LogRequest(request, took, error);
   }
 }

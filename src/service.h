@@ -1,10 +1,11 @@
 // The request service: what clients ask of this node over the wire contract
 // (client/proto/wire.proto).
 //
-//   service.cc        connections, greetings, limits, deadlines, replies
-//   service_write.cc  put, delete, compare-and-set
-//   service_read.cc   get: strong, session, eventual; certificates
-//   service_scan.cc   scans and their cursors
+//   service.cc           connections, greetings, limits, deadlines, replies
+//   service_write.cc     put, delete, compare-and-set
+//   service_read.cc      get: strong, session, eventual; certificates
+//   service_scan.cc      scans and their cursors
+//   service_snapshot.cc  taking a snapshot, and reading it
 //
 // Every request that is taken up is answered exactly once: by its result, by a refusal, or at its
 // deadline.
@@ -49,8 +50,9 @@ struct ServiceLimits {
   raft::Duration half_frame_timeout{30'000'000};  // so long after its last byte
   raft::Duration default_deadline{5'000'000};
   raft::Duration max_deadline{60'000'000};
-  raft::Duration slow_request{500'000};  // logged
-  std::size_t max_cursors = 16;          // of one connection
+  raft::Duration max_snapshot_deadline{3'600'000'000};  // taking one reads the whole database
+  raft::Duration slow_request{500'000};                 // logged
+  std::size_t max_cursors = 16;                         // of one connection
   raft::Duration cursor_idle{30'000'000};
 };
 
@@ -167,6 +169,7 @@ class Service {
   // service_write.cc
   void Write(ClientSession& session, const wire::Frame& frame, Request request);
   bool ValidCommand(const Request& request);  // of command_; answers if not
+  void RefuseDiskFull(const Request& request);
 
   // service_read.cc
   struct FreshnessNeed {
@@ -198,6 +201,12 @@ class Service {
   void RunScan(Ticket ticket);
   struct ScanDone;
   void FinishScan(Ticket ticket, ScanDone& done);
+
+  // service_snapshot.cc
+  void Snapshot(ClientSession& session, const wire::Frame& frame, Request request);
+  void OnSnapshotTaken(Ticket ticket, const storage::Result<storage::Manifest>& taken);
+  void ReadSnapshot(ClientSession& session, const wire::Frame& frame, Request request);
+  void OnSnapshotRead(Ticket ticket, const SnapshotReply& piece);
 
   const Surroundings in_;
   const ServiceIdentity identity_;

@@ -102,8 +102,9 @@ void Service::RunScan(Ticket ticket) {
   done->view = pending.scan->view;
   RunRead(
       ticket,
-      [done, state = in_.replica.shared_state(), first = pending.scan->first, last = pending.scan->last,
-       max_items = pending.scan->max_items, count_only = pending.scan->count_only] {
+      [done, state = in_.replica.shared_state(), first = pending.scan->first,
+       last = pending.scan->last, max_items = pending.scan->max_items,
+       count_only = pending.scan->count_only] {
         done->read_at = BootTime();
         if (!done->view) done->view = state->View();
         const std::size_t max_bytes = count_only ? kMaxCountedBytes : kMaxPageBytes;

@@ -71,6 +71,18 @@ bool Service::ValidCommand(const Request& request) {
          check("expected value", expected->size(), wire::kMaxValueBytes);
 }
 
+void Service::RefuseDiskFull(const Request& request) {
+  const DiskUse& use = in_.replica.disk_use();
+  const std::string why =
+      use.full.empty() ? "the disks of so many nodes are full that no quorum has room" : use.full;
+  Refuse(request, wire::DISK_FULL,
+         fmt::format("no room for writes, as node {} sees it ({} bytes are free there): {}; free "
+                     "disk space or add some (`quorate status` shows where): writes then go on by "
+                     "themselves",
+                     identity_.node_id, use.free_bytes, why),
+         use.free_bytes);
+}
+
 void Service::OnWrite(std::uint64_t ticket, const WriteResult& result) {
   Pending* pending = pending_.Find(ticket);
   if (pending == nullptr) return;  // its deadline has passed
@@ -84,6 +96,9 @@ void Service::OnWrite(std::uint64_t ticket, const WriteResult& result) {
       Refuse(request, wire::OVERLOADED,
              "writes arrive faster than a majority of disks takes them; the backlog is full: back "
              "off and retry");
+      return Release(ticket);
+    case WriteStatus::kDiskFull:
+      RefuseDiskFull(request);
       return Release(ticket);
     case WriteStatus::kSuperseded:
       Refuse(request, wire::SUPERSEDED,

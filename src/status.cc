@@ -60,6 +60,63 @@ void AddPeers(const StatusSources& from, wire::NodeStatus& status) {
   }
 }
 
+void AddDisk(const Replica& replica, raft::Time now, wire::NodeStatus& status) {
+  const DiskUse& use = replica.disk_use();
+  status.set_log_first_index(use.log.first);
+  status.set_log_bytes(use.log.disk_bytes);
+  status.set_log_segments(use.log.segments);
+  status.set_log_unflushed_bytes(use.log_bytes_unflushed);
+  status.set_database_bytes(use.database_bytes);
+  status.set_flushed_index(use.flushed);
+  status.set_disk_free_bytes(use.free_bytes);
+  status.set_disk_full(!use.full.empty());
+  status.set_disk_full_reason(use.full);
+  status.set_disk_stuck(replica.core().DiskStuck(now));
+  status.set_snapshot_kept_bytes(use.snapshot_bytes);
+  status.set_snapshots_taken(replica.counters().snapshots_taken);
+  status.set_snapshots_installed(replica.counters().snapshots_installed);
+  status.set_log_cuts(replica.counters().log_cuts);
+}
+
+void AddFetch(const SnapshotProgress& progress, wire::SnapshotFetch& fetch) {
+  fetch.set_from(progress.from);
+  fetch.set_index(progress.position.index);
+  fetch.set_received_bytes(progress.received);
+  fetch.set_total_bytes(progress.total);
+  fetch.set_bytes_per_second(progress.rate);
+  fetch.set_verifying(progress.verifying);
+  if (progress.rate == 0 || progress.total == 0) return;
+  const std::uint64_t left = progress.total - std::min(progress.total, progress.received);
+  fetch.set_seconds_left((left + progress.rate - 1) / progress.rate);
+}
+
+nlohmann::ordered_json ToJson(const wire::SnapshotFetch& fetch) {
+  nlohmann::ordered_json json = {
+      {"from", fetch.from()},
+      {"index", fetch.index()},
+      {"received_bytes", fetch.received_bytes()},
+      {"total_bytes", fetch.total_bytes()},
+      {"bytes_per_second", fetch.bytes_per_second()},
+      {"seconds_left", nullptr},
+      {"verifying", fetch.verifying()},
+  };
+  if (fetch.has_seconds_left()) json["seconds_left"] = fetch.seconds_left();
+  return json;
+}
+
+nlohmann::ordered_json ToJson(const wire::PeerStatus& peer) {
+  nlohmann::ordered_json json = {{"id", peer.id()},
+                                 {"address", peer.address()},
+                                 {"connected", peer.connected()},
+                                 {"met", peer.met()}};
+  if (peer.state().empty()) return json;
+  json["match"] = peer.match();
+  json["lag"] = peer.lag();
+  json["in_flight_bytes"] = peer.in_flight_bytes();
+  json["state"] = peer.state();
+  return json;
+}
+
 }  // namespace
 
 wire::NodeStatus BuildStatus(const StatusSources& from, raft::Time now) {
@@ -85,6 +142,9 @@ wire::NodeStatus BuildStatus(const StatusSources& from, raft::Time now) {
   status.set_version(QUORATE_VERSION);
   status.set_not_ready_reason(NotReady(from.replica, now));
   status.set_ready(status.not_ready_reason().empty());
+  AddDisk(from.replica, now, status);
+  if (const auto progress = from.replica.fetching())
+    AddFetch(*progress, *status.mutable_snapshot());
   AddPeers(from, status);
   return status;
 }
@@ -108,22 +168,25 @@ std::string ToJson(const wire::NodeStatus& status) {
       {"version", status.version()},
       {"ready", status.ready()},
       {"not_ready_reason", status.not_ready_reason()},
+      {"log_first_index", status.log_first_index()},
+      {"log_bytes", status.log_bytes()},
+      {"log_segments", status.log_segments()},
+      {"log_unflushed_bytes", status.log_unflushed_bytes()},
+      {"database_bytes", status.database_bytes()},
+      {"flushed_index", status.flushed_index()},
+      {"disk_free_bytes", status.disk_free_bytes()},
+      {"disk_full", status.disk_full()},
+      {"disk_full_reason", status.disk_full_reason()},
+      {"disk_stuck", status.disk_stuck()},
+      {"snapshot_kept_bytes", status.snapshot_kept_bytes()},
+      {"snapshots_taken", status.snapshots_taken()},
+      {"snapshots_installed", status.snapshots_installed()},
+      {"log_cuts", status.log_cuts()},
       {"peers", nlohmann::ordered_json::array()},
   };
+  if (status.has_snapshot()) json["snapshot"] = ToJson(status.snapshot());
   if (status.has_age_us()) json["age_us"] = status.age_us();
-  for (const wire::PeerStatus& peer : status.peers()) {
-    nlohmann::ordered_json item = {{"id", peer.id()},
-                                   {"address", peer.address()},
-                                   {"connected", peer.connected()},
-                                   {"met", peer.met()}};
-    if (!peer.state().empty()) {
-      item["match"] = peer.match();
-      item["lag"] = peer.lag();
-      item["in_flight_bytes"] = peer.in_flight_bytes();
-      item["state"] = peer.state();
-    }
-    json["peers"].push_back(std::move(item));
-  }
+  for (const wire::PeerStatus& peer : status.peers()) json["peers"].push_back(ToJson(peer));
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

@@ -10,6 +10,7 @@ ExitCode ToExitCode(const Error& error) {
     case ErrorCode::kOverloaded:
     case ErrorCode::kShuttingDown:
     case ErrorCode::kSuperseded:
+    case ErrorCode::kDiskFull:
     case ErrorCode::kNoQuorum:
     case ErrorCode::kNotCaughtUp:
     case ErrorCode::kStale:

@@ -26,7 +26,8 @@ inline constexpr std::size_t kMaxKeyBytes = 4 << 10;
 inline constexpr std::size_t kMaxValueBytes = 1 << 20;
 inline constexpr std::size_t kMaxHeaderBytes = 64 << 10;
 inline constexpr std::size_t kMaxClientFrameBytes = 2 << 20;  // `length` of a client's frame
-inline constexpr std::size_t kMaxPeerFrameBytes = 8 << 20;    // between nodes
+inline constexpr std::size_t kMaxSnapshotReadBytes = 256 << 10;
+inline constexpr std::size_t kMaxPeerFrameBytes = 8 << 20;  // between nodes
 
 // The values are on the wire: never renumber. A reply has its request's type and id.
 enum class FrameType : std::uint8_t {
@@ -35,6 +36,8 @@ enum class FrameType : std::uint8_t {
   kGet = 3,
   kScan = 4,
   kStatus = 5,
+  kSnapshot = 6,
+  kSnapshotRead = 7,
   // Between nodes, on the peer port only.
   kPeerHello = 32,
   kRaft = 33,

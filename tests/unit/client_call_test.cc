@@ -48,6 +48,11 @@ class Stopwatch {
   steady_clock::time_point start_ = steady_clock::now();
 };
 
+testing::Script Refuse(wire::Code code) {
+  return
+      [code](FakeSession& session, const FakeRequest& request) { session.Refuse(request, code); };
+}
+
 TEST(ClientCall, PutsGetsAndDeletes) {
   FakeNode node({}, KeyValueScript(1));
   Client client(At({node.address()}));
@@ -613,6 +618,18 @@ TEST(ClientOutcome, RefusedReadsKeepTheirReasonAtTheDeadline) {
   EXPECT_EQ(got.error().code, ErrorCode::kNoQuorum) << got.error().detail;
 }
 
+TEST(ClientOutcome, AWriteThatNoDiskHasRoomForSaysSoAtTheDeadline) {
+  FakeNode node({}, [](FakeSession& session, const FakeRequest& request) {
+    session.Refuse(request, wire::DISK_FULL);
+  });
+  Client client(At({node.address()}));
+  const auto put = client.Put("k", "v", {.timeout = 200ms});
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().code, ErrorCode::kDiskFull) << put.error().detail;
+  EXPECT_EQ(put.error().error_class, ErrorClass::kNotExecuted);
+  EXPECT_GT(node.requests(), 1) << "another node may come to lead that has room";
+}
+
 TEST(ClientOutcome, BytesOutstandingAreBounded) {
   FakeNode node({}, [](FakeSession&, const FakeRequest&) {});
   Options options = At({node.address()});
@@ -844,6 +861,87 @@ TEST(ClientScan, PrefixRanges) {
   EXPECT_EQ(Range::Prefix("\xff\xff").last, "");
   EXPECT_EQ(Range::Prefix("").last, "");
   EXPECT_EQ(Range::Prefix("a\x7f").last, "a\x80");
+}
+
+TEST(ClientSnapshot, IsTakenAndReadAtTheNodeThatIsNamed) {
+  FakeNode other({.id = 1}, Refuse(wire::INTERNAL));
+  FakeNode node({.id = 2}, [](FakeSession& session, const FakeRequest& request) {
+    if (request.type == wire::FrameType::kSnapshot) {
+      wire::SnapshotTaken taken;
+      taken.set_id(77);
+      taken.set_node_id(2);
+      taken.set_index(9);
+      taken.set_bytes(1000);
+      taken.set_took_us(1500);
+      return session.Reply(request, Success(2, 9), taken.SerializeAsString());
+    }
+    wire::SnapshotRead read;
+    ASSERT_TRUE(read.ParseFromString(request.header));
+    EXPECT_EQ(read.snapshot(), 77u);
+    if (read.has_file()) return session.Refuse(request, wire::SNAPSHOT_GONE);
+    session.Reply(request, Success(2, 9),
+                  std::to_string(read.offset()) + "+" + std::to_string(read.bytes()));
+  });
+  Client client(At({other.address(), node.address()}));
+  const auto taken = client.Snapshot({.node = 2});
+  ASSERT_TRUE(taken) << taken.error().detail;
+  EXPECT_EQ(taken->id, 77u);
+  EXPECT_EQ(taken->index, 9u);
+  EXPECT_EQ(taken->took, 1500us);
+  const auto manifest =
+      client.ReadSnapshot({.snapshot = 77, .file = {}, .offset = 5, .bytes = 10}, {.node = 2});
+  ASSERT_TRUE(manifest) << manifest.error().detail;
+  EXPECT_EQ(*manifest, "5+10");
+  const auto gone = client.ReadSnapshot({.snapshot = 77, .file = 0}, {.node = 2});
+  ASSERT_FALSE(gone);
+  EXPECT_EQ(gone.error().code, ErrorCode::kSnapshotGone);
+  EXPECT_EQ(gone.error().error_class, ErrorClass::kFinal);
+}
+
+TEST(ClientSnapshot, WantsANodeAndPiecesWithinTheLimit) {
+  FakeNode node({}, Refuse(wire::INTERNAL));
+  Client client(At({node.address()}));
+  EXPECT_EQ(client.ReadSnapshot({.snapshot = 1, .file = 0}, {}).error().code, ErrorCode::kInvalid);
+  const auto large = client.ReadSnapshot(
+      {.snapshot = 1, .file = 0, .offset = 0, .bytes = kMaxSnapshotPieceBytes + 1}, {.node = 1});
+  EXPECT_EQ(large.error().code, ErrorCode::kTooLarge);
+  EXPECT_EQ(node.requests(), 0);
+}
+
+TEST(ClientSnapshot, WithoutRoomAtTheNodeItFailsAtOnce) {
+  FakeNode node({}, Refuse(wire::DISK_FULL));
+  Client client(At({node.address()}));
+  const auto taken = client.Snapshot({.timeout = 600s, .node = 1});
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code, ErrorCode::kDiskFull);
+  EXPECT_EQ(node.requests(), 1);
+}
+
+TEST(ClientStatus, SaysWhatTheDiskHoldsAndHowFarASnapshotHasCome) {
+  FakeNode node({}, [](FakeSession& session, const FakeRequest& request) {
+    wire::NodeStatus status;
+    status.set_log_first_index(100);
+    status.set_disk_free_bytes(5);
+    status.set_disk_full(true);
+    status.set_disk_full_reason("no room");
+    status.set_snapshots_installed(3);
+    status.mutable_snapshot()->set_from(2);
+    status.mutable_snapshot()->set_received_bytes(10);
+    status.mutable_snapshot()->set_seconds_left(4);
+    session.Reply(request, Success(1, 1), status.SerializeAsString());
+  });
+  Client client(At({node.address()}));
+  const auto status = client.Status(node.address());
+  ASSERT_TRUE(status) << status.error().detail;
+  EXPECT_EQ(status->disk.log_first_index, 100u);
+  EXPECT_EQ(status->disk.free_bytes, 5u);
+  EXPECT_TRUE(status->disk.full);
+  EXPECT_EQ(status->disk.full_reason, "no room");
+  EXPECT_EQ(status->snapshots_installed, 3u);
+  ASSERT_TRUE(status->snapshot);
+  EXPECT_EQ(status->snapshot->from, 2u);
+  EXPECT_EQ(status->snapshot->received_bytes, 10u);
+  EXPECT_EQ(status->snapshot->left, 4s);
 }
 
 TEST(ClientStatus, AsksTheEndpointAndNobodyElse) {

@@ -127,6 +127,22 @@ TEST(Histogram, ValuesLandInTheBucketThatBoundsThem) {
   EXPECT_EQ(histogram.counts.back(), 1U);
 }
 
+TEST(Metrics, SayWhatTheDiskHolds) {
+  wire::NodeStatus status;
+  status.set_log_bytes(7);
+  status.set_disk_full(true);
+  status.set_log_cuts(3);
+  const auto lines = [&status] { return FormatMetrics(Metrics(), status, {}); };
+  EXPECT_NE(lines().find("\nquorate_log_bytes 7\n"), std::string::npos);
+  EXPECT_NE(lines().find("\nquorate_disk_full 1\n"), std::string::npos);
+  EXPECT_NE(lines().find("\nquorate_disk_stuck 0\n"), std::string::npos);
+  EXPECT_NE(lines().find("\nquorate_log_cuts_total 3\n"), std::string::npos);
+  EXPECT_NE(lines().find("\nquorate_snapshot_fetching 0\n"), std::string::npos);
+  status.mutable_snapshot()->set_received_bytes(9);
+  EXPECT_NE(lines().find("\nquorate_snapshot_fetching 1\n"), std::string::npos);
+  EXPECT_NE(lines().find("\nquorate_snapshot_received_bytes 9\n"), std::string::npos);
+}
+
 TEST(Metrics, BoundsOfBucketsAreWrittenAsPeopleWould) {
   const std::string page = FormatMetrics(Metrics(), wire::NodeStatus(), {});
   std::size_t bounds = 0;

@@ -71,6 +71,8 @@ void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<WriteReply>
 void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<GetReply> handler);
 void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<ScanPage> handler);
 void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<NodeStatus> handler);
+void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<SnapshotTaken> handler);
+void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<std::string> handler);
 }  // namespace internal
 
 // Thread-safe, except for destruction. Handlers run on the loop's thread, or on their associated
@@ -107,6 +109,12 @@ class Client {
   // connection broke.
   Result<ScanPage> ScanNext(Cursor cursor, const ScanOptions& o = {});
   Result<NodeStatus> Status(std::string_view endpoint, const CallOptions& o = {});
+  // Has CallOptions::node take a snapshot of its state now. Large ones take a while: give it a
+  // timeout of minutes.
+  Result<SnapshotTaken> Snapshot(const CallOptions& o = {});
+  // Fewer bytes than asked for come only at the end of the file. CallOptions::node must name the
+  // node that took it. kSnapshotGone: it is no longer kept.
+  Result<std::string> ReadSnapshot(const SnapshotPiece& piece, const CallOptions& o);
   // The nodes known so far: the endpoints, then those learned.
   std::vector<Member> Members();
 
@@ -143,6 +151,14 @@ class Client {
   auto AsyncStatus(std::string_view endpoint, const CallOptions& o, Token&& token) {
     return Initiate<NodeStatus>(MakeStatus(endpoint, o), std::forward<Token>(token));
   }
+  template <typename Token>
+  auto AsyncSnapshot(const CallOptions& o, Token&& token) {
+    return Initiate<SnapshotTaken>(MakeSnapshot(o), std::forward<Token>(token));
+  }
+  template <typename Token>
+  auto AsyncReadSnapshot(const SnapshotPiece& piece, const CallOptions& o, Token&& token) {
+    return Initiate<std::string>(MakeReadSnapshot(piece, o), std::forward<Token>(token));
+  }
 
  private:
   struct IoThread;
@@ -156,6 +172,8 @@ class Client {
   static internal::CallPtr MakeScan(const Range& range, const ScanOptions& o);
   static internal::CallPtr MakeScanNext(Cursor cursor, const ScanOptions& o);
   static internal::CallPtr MakeStatus(std::string_view endpoint, const CallOptions& o);
+  static internal::CallPtr MakeSnapshot(const CallOptions& o);
+  static internal::CallPtr MakeReadSnapshot(const SnapshotPiece& piece, const CallOptions& o);
 
   // The call is complete in itself: a lazy token (use_awaitable) may start it after the arguments
   // are gone.

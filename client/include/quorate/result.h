@@ -19,6 +19,7 @@ enum class ErrorCode : std::uint16_t {
   kOverloaded = 3,  // a queue is full, here or at the node: have, want in bytes
   kShuttingDown = 4,
   kSuperseded = 5,
+  kDiskFull = 6,  // the node's, or those of so many that no quorum is left; have: bytes free
   // Reads that were refused rather than answered worse than asked.
   kNoQuorum = 20,     // age: since leadership was last confirmed
   kNotCaughtUp = 21,  // have, want: indexes
@@ -39,6 +40,7 @@ enum class ErrorCode : std::uint16_t {
   kCursorExpired = 66,
   kTooMany = 67,
   kInternal = 68,
+  kSnapshotGone = 69,  // the node no longer keeps it
 
   kCannotConnect = 1000,   // no endpoint could be reached
   kConnectionLost = 1001,  // it broke after the request may have been sent
