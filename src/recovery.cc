@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "src/clock.h"
+#include "storage/backup.h"
 
 namespace quorate::server {
 namespace {
@@ -24,32 +25,57 @@ raft::Configuration FirstConfiguration(const ServerOptions& options) {
   return raft::Configuration::Bootstrap(std::move(members));
 }
 
+storage::Result<std::unique_ptr<DataDir>> Restore(storage::FileSystem& files,
+                                                  const ServerOptions& options,
+                                                  const DataDir::Expected& expected, Logger& log) {
+  log.Info("first boot: restoring a backup",
+           {{"data_dir", options.data_dir}, {"backup", options.restore}});
+  auto restored =
+      storage::RestoreBackup(files, options.restore, options.data_dir, expected, RandomUuid(),
+                             options.log, FirstConfiguration(options), options.database);
+  if (restored) {
+    log.Info(
+        "restored: the cluster begins a new incarnation, and session tokens of the old one are "
+        "no longer valid",
+        {{"origin", fmt::format("{:016x}", (*restored)->identity().origin)}});
+  }
+  return restored;
+}
+
+// A restore is a first boot: over a directory in use it would mix two states. A node that is
+// started again with the flags of its first boot just goes on.
+storage::Status CheckRestored(storage::FileSystem& files, const ServerOptions& options,
+                              const DataDir& directory) {
+  if (options.restore.empty()) return {};
+  const auto file = files.Open(options.restore, storage::OpenMode::kReadOnly);
+  if (file) {
+    const auto contents = storage::OpenBackup(**file);
+    if (contents && contents->manifest.id == directory.identity().origin) return {};
+  }
+  return storage::Fail(
+      storage::ErrorCode::kExists,
+      options.data_dir +
+          " already holds a node's data: --restore makes a new directory and leaves "
+          "this one alone. Start without --restore, or name an empty directory");
+}
+
 storage::Result<std::unique_ptr<DataDir>> OpenDirectory(storage::FileSystem& files,
                                                         const ServerOptions& options,
                                                         std::uint64_t cluster_id, Logger& log) {
   const DataDir::Expected expected{cluster_id, options.id};
   auto opened = DataDir::Open(files, options.data_dir, expected);
-  if (opened || opened.error().code != storage::ErrorCode::kNotFound || !options.bootstrap) {
+  if (opened) {
+    const auto restored = CheckRestored(files, options, **opened);
+    if (!restored) return tl::make_unexpected(restored.error());
     return opened;
   }
+  if (opened.error().code != storage::ErrorCode::kNotFound || !options.bootstrap) return opened;
+  if (!options.restore.empty()) return Restore(files, options, expected, log);
   log.Info("first boot: making the data directory", {{"data_dir", options.data_dir}});
   return DataDir::Bootstrap(
       files, options.data_dir, expected, RandomUuid(), [&](const std::string& path) {
-        return storage::Log::Create(files, path, options.log, FirstConfiguration(options));
+        return storage::Log::Create(files, path, options.log, {{}, FirstConfiguration(options)});
       });
-}
-
-// The database is never ahead of the log: entries are applied only once they are durable.
-storage::Status CheckPositions(const storage::LogRecovery& log, const storage::StateMachine& state,
-                               const ServerOptions& options) {
-  const raft::Index applied = state.applied().index;
-  if (applied >= log.contents.start.index && applied <= log.contents.last) return {};
-  return storage::Fail(
-      storage::ErrorCode::kCorrupt,
-      fmt::format("{}: the database has applied up to index {}, but the log holds {} to {}; one of "
-                  "the two was replaced or damaged, so this node must not take part: restore the "
-                  "directory from before that",
-                  options.data_dir, applied, log.contents.start.index + 1, log.contents.last));
 }
 
 void LogFindings(const storage::LogRecovery& found, raft::Index applied, raft::Duration took,
@@ -81,14 +107,17 @@ storage::Result<Recovered> Recover(const ServerOptions& options, std::uint64_t c
   auto directory = OpenDirectory(*result.files, options, cluster_id, log);
   if (!directory) return tl::make_unexpected(directory.error());
   result.directory = std::move(*directory);
-  auto opened = storage::Log::Open(*result.files, result.directory->log_path(), options.log);
-  if (!opened) return tl::make_unexpected(opened.error());
-  result.log = std::move(*opened);
-  auto state = storage::OpenDatabase(result.directory->database_path(), options.database);
-  if (!state) return tl::make_unexpected(state.error());
-  result.state = std::move(*state);
-  const auto checked = CheckPositions(result.log.recovery, *result.state, options);
-  if (!checked) return tl::make_unexpected(checked.error());
+  result.open = [database = options.database](const std::string& path) {
+    return storage::OpenDatabase(path, database);
+  };
+  auto node = storage::RecoverNode(*result.files, *result.directory, options.log, result.open);
+  if (!node) return tl::make_unexpected(node.error());
+  result.log = std::move(node->log);
+  result.state = std::move(node->state);
+  if (node->finished_install) {
+    log.Info("finished installing a snapshot that the last stop had cut short",
+             {{"index", result.state->applied().index}});
+  }
   LogFindings(result.log.recovery, result.state->applied().index, BootTime() - start, log);
   return result;
 }

@@ -9,6 +9,7 @@
 #include "storage/data_dir.h"
 #include "storage/file_system.h"
 #include "storage/log.h"
+#include "storage/recover.h"
 #include "storage/state_machine.h"
 
 namespace quorate::server {
@@ -18,6 +19,7 @@ struct Recovered {
   std::unique_ptr<storage::DataDir> directory;
   storage::Log::Opened log;
   std::unique_ptr<storage::StateMachine> state;
+  storage::OpenStateMachine open;
 };
 
 // Blocks. Makes the directory first if it is empty and options.bootstrap says so. Logs what was
