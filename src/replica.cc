@@ -267,7 +267,7 @@ void Replica::OnLogWritten(const std::shared_ptr<LogJob>& job) {
 }
 
 void Replica::StartApply() {
-  if (apply_busy_ || state_has_no_room_ || arrived_ || applied_ >= apply_to_) return;
+  if (apply_busy_ || state_has_no_room_ || InstallDue() || applied_ >= apply_to_) return;
   struct Job {
     std::vector<raft::Entry> entries;
     storage::Result<std::vector<storage::Applied>> results;

@@ -247,6 +247,7 @@ class Replica {
   // replica_snapshots.cc
   void KeepSnapshotForFollowers(raft::Time now);
   void MaybeInstall();
+  bool InstallDue() const;
   storage::Status OpenInstalled(const storage::Manifest& manifest,
                                 std::unique_ptr<storage::StateMachine>& state);
   void OnInstalled(const storage::Manifest& manifest, std::shared_ptr<storage::StateMachine> state);
@@ -300,6 +301,7 @@ class Replica {
   std::deque<raft::Freshness> anchors_;
 
   std::optional<storage::Manifest> arrived_;  // fetched and checked, not installed yet
+  raft::Time install_not_before_{0};          // after one that found no room
   raft::Time snapshot_not_before_{0};         // after one that could not be taken
   std::vector<std::shared_ptr<storage::StateMachine>> retired_;  // replaced; in use by a scan still
 

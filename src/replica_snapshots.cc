@@ -52,7 +52,7 @@ void Replica::TakeSnapshot(SnapshotSender::Taken done) {
 // The state machine must stand still while another takes its place. Switching CURRENT is the one
 // commit point; a crash behind it and before the log is emptied is finished by RecoverNode().
 void Replica::MaybeInstall() {
-  if (!arrived_ || apply_busy_ || shutting_down_) return;
+  if (!InstallDue() || apply_busy_ || shutting_down_) return;
   if (!core_.WantsInstalled(arrived_->mark.position)) {
     arrived_.reset();
     return receiver_.Finished();
@@ -74,11 +74,18 @@ void Replica::MaybeInstall() {
         const storage::Error& error = job->status.error();
         const std::string what = "a snapshot could not be installed: " + error.message;
         if (error.code == storage::ErrorCode::kIo) return host_.Fatal(what);
-        // Without room, or of no use: the leader offers another, and what is here is gone on with.
         Report(News::kBad, what);
+        if (error.code == storage::ErrorCode::kNoSpace) {
+          install_not_before_ = host_.Now() + options_.check_every;
+          return;
+        }
         arrived_.reset();
-        receiver_.Finished();
+        receiver_.Finished();  // of no use; the leader offers another
       });
+}
+
+bool Replica::InstallDue() const {
+  return arrived_ && host_.Now() >= install_not_before_;
 }
 
 storage::Status Replica::OpenInstalled(const storage::Manifest& manifest,
@@ -117,7 +124,7 @@ void Replica::OnInstalled(const storage::Manifest& manifest,
 void Replica::RemoveRetired() {
   const bool free = std::any_of(retired_.begin(), retired_.end(),
                                 [](const auto& state) { return state.use_count() == 1; });
-  if (!free || receiver_.busy()) return;
+  if (!free || receiver_.busy() || arrived_) return;
   struct Job {
     std::vector<std::shared_ptr<storage::StateMachine>> states;
     storage::Status status;
