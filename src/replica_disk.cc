@@ -84,8 +84,11 @@ void Replica::OnLooked(Look& look) {
   if (look.cut_point.index > core_.log().start().index && look.cut_point.index <= applied_) {
     CutLog(look.cut_point);
   }
-  if (disk_use_.log_bytes_unflushed >= options_.flush_bytes || !disk_use_.full.empty())
-    FlushState();
+  // On a full disk too, so that more of the log can go; but not where the flush itself may find no
+  // room, and stop the database.
+  const bool makes_room = !disk_use_.full.empty() && disk_use_.log_bytes_unflushed > 0 &&
+                          disk_use_.free_bytes / 2 > disk_use_.log_bytes_unflushed;
+  if (disk_use_.log_bytes_unflushed >= options_.flush_bytes || makes_room) FlushState();
   // Tried again: there may be room now.
   log_has_no_room_ = state_has_no_room_ = false;
   if (spare_has_no_room_ || log_->WantsSpare()) PrepareSpare();
