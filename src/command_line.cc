@@ -1,6 +1,7 @@
 #include "src/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <iostream>
 #include <utility>
@@ -35,7 +36,12 @@ struct Raw {
   std::string log_format = "text";
   std::string heartbeat = "30ms";
   std::string election_timeout = "500ms";
+  std::string restore;
   std::string segment_bytes = "64MiB";
+  std::string log_retain = "256MiB";
+  std::string log_max = "1GiB";
+  std::string min_free_bytes = "128MiB";
+  std::string snapshot_rate = "64MiB";
   std::string memtable_bytes = "64MiB";
   std::string cache_bytes = "64MiB";
   std::string slow_request = "500ms";
@@ -70,6 +76,8 @@ void Declare(CLI::App& app, Raw& raw) {
                "First boot: make the data directory if it is absent or empty. Never give this to a "
                "node that has lost its directory")
       ->envname("QUORATE_BOOTSTRAP");
+  Add(app, "restore", raw.restore,
+      "With --bootstrap: begin with the state in this backup, the same one on every node", "FILE");
   Add(app, "client-addr", raw.client_addr, "Listen here for clients", "HOST:PORT");
   Add(app, "advertise-client-addr", raw.advertise_client_addr,
       "What clients are told to connect to, if not --client-addr", "HOST:PORT");
@@ -83,6 +91,14 @@ void Declare(CLI::App& app, Raw& raw) {
   Add(app, "election-timeout", raw.election_timeout,
       "Without a leader for once to twice this long, a node campaigns", "DURATION");
   Add(app, "segment-bytes", raw.segment_bytes, "Size of one log file, 64KiB to 1GiB", "SIZE");
+  Add(app, "log-retain", raw.log_retain,
+      "Log kept behind the database's last flush, for followers that were away", "SIZE");
+  Add(app, "log-max", raw.log_max,
+      "Log kept at most while a live follower lags, four segments or more", "SIZE");
+  Add(app, "min-free-bytes", raw.min_free_bytes,
+      "With less room on the disk, this node takes no more writes", "SIZE");
+  Add(app, "snapshot-rate", raw.snapshot_rate,
+      "Bytes per second at which a snapshot is fetched, 64KiB or more", "SIZE");
   Add(app, "memtable-bytes", raw.memtable_bytes, "Applied writes kept in memory before a flush",
       "SIZE");
   Add(app, "cache-bytes", raw.cache_bytes, "Cache of the database's files", "SIZE");
@@ -197,16 +213,27 @@ void InterpretAddresses(const Raw& raw, Checker& check, ServerOptions& options) 
 void InterpretTuning(const Raw& raw, Checker& check, ServerOptions& options) {
   using std::chrono::milliseconds;
   using std::chrono::seconds;
-  options.raft.heartbeat = check.Duration("heartbeat", raw.heartbeat, milliseconds(5), seconds(10));
-  options.raft.election =
+  options.replica.raft.heartbeat =
+      check.Duration("heartbeat", raw.heartbeat, milliseconds(5), seconds(10));
+  options.replica.raft.election =
       check.Duration("election-timeout", raw.election_timeout, milliseconds(50), seconds(120));
-  if (options.raft.election < 4 * options.raft.heartbeat) {
+  if (options.replica.raft.election < 4 * options.replica.raft.heartbeat) {
     check.Wrong("election-timeout", "'" + raw.election_timeout +
                                         "' is less than four heartbeats (--heartbeat " +
                                         raw.heartbeat + "): a late packet would depose leaders");
   }
   constexpr std::uint64_t kGiB = 1 << 30;
   options.log.segment_bytes = check.Bytes("segment-bytes", raw.segment_bytes, 64 << 10, kGiB);
+  ReplicaOptions& replica = options.replica;
+  replica.log_retain_bytes = check.Bytes("log-retain", raw.log_retain, 0, 1024 * kGiB);
+  replica.log_max_bytes =
+      check.Bytes("log-max", raw.log_max, 4 * options.log.segment_bytes, 1024 * kGiB);
+  if (replica.log_max_bytes < replica.log_retain_bytes) {
+    check.Wrong("log-max", "'" + raw.log_max + "' is less than --log-retain " + raw.log_retain);
+  }
+  replica.flush_bytes = std::min(replica.flush_bytes, replica.log_max_bytes / 4);
+  replica.min_free_bytes = check.Bytes("min-free-bytes", raw.min_free_bytes, 0, 1024 * kGiB);
+  replica.snapshots.rate = check.Bytes("snapshot-rate", raw.snapshot_rate, 64 << 10, 64 * kGiB);
   options.database.memtable_bytes =
       check.Bytes("memtable-bytes", raw.memtable_bytes, 64 << 10, 16 * kGiB);
   options.database.cache_bytes = check.Bytes("cache-bytes", raw.cache_bytes, 0, 1024 * kGiB);
@@ -247,6 +274,10 @@ ServerOptions Interpret(const Raw& raw, Checker& check) {
   options.cluster_name = raw.cluster_name;
   options.data_dir = raw.data_dir;
   options.bootstrap = raw.bootstrap;
+  options.restore = raw.restore;
+  if (!raw.restore.empty() && !raw.bootstrap) {
+    check.Wrong("restore", "makes a new data directory, and goes with --bootstrap only");
+  }
   if (raw.id == 0)
     check.Wrong("id", "is missing; it is this node's number in --cluster, 1 or more");
   if (raw.cluster.empty())

@@ -9,7 +9,8 @@
 namespace quorate::server {
 
 Loop::Loop() : armed_for_(raft::Time::max()), receive_buffer_(kReceiveBytes) {
-  constexpr std::array<const char*, kLanes> kNames = {"log", "apply", "read", "prepare"};
+  constexpr std::array<const char*, kLanes> kNames = {"log", "apply", "read", "prepare",
+                                                      "snapshot"};
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     workers_[lane] = std::make_unique<Worker>(
         kNames[lane], [this](std::function<void()> done) { FinishFromThread(std::move(done)); });

@@ -58,7 +58,7 @@ class Loop {
   static constexpr std::size_t kReceiveBytes = 256 << 10;
   static constexpr int kMaxHandlersPerPass =
       512;  // so that a flood of input cannot postpone the replica
-  static constexpr std::size_t kLanes = 4;
+  static constexpr std::size_t kLanes = 5;
 
   void Pass();
   void Flush();

@@ -7,10 +7,10 @@
 #include <map>
 #include <string>
 
-#include "raft/options.h"
 #include "raft/types.h"
 #include "src/address.h"
 #include "src/logger.h"
+#include "src/replica.h"
 #include "src/service.h"
 #include "storage/log.h"
 #include "storage/state_machine.h"
@@ -23,6 +23,7 @@ struct ServerOptions {
   std::map<raft::NodeId, HostPort> cluster;  // every member and its peer address
   std::string data_dir;
   bool bootstrap = false;
+  std::string restore;  // a backup that the first boot begins with; empty: none
 
   HostPort peer_address;               // to listen on
   HostPort client_address;             // to listen on
@@ -32,7 +33,7 @@ struct ServerOptions {
   spdlog::level::level_enum log_level = spdlog::level::info;
   LogFormat log_format = LogFormat::kText;
 
-  raft::Options raft;
+  ReplicaOptions replica;
   storage::LogOptions log;
   storage::DatabaseOptions database;
   ServiceLimits service;

@@ -92,7 +92,8 @@ std::optional<raft::MessageBody> TakeAppendReply(const peer::AppendReply& from) 
                            .rejected = from.rejected(),
                            .hint = Take(from.hint()),
                            .round = from.round(),
-                           .clock = Take(from.clock())};
+                           .clock = Take(from.clock()),
+                           .full = from.full()};
 }
 
 std::optional<raft::MessageBody> TakeBody(const peer::RaftMessage& from, std::string_view body) {
@@ -118,7 +119,14 @@ std::optional<raft::MessageBody> TakeBody(const peer::RaftMessage& from, std::st
     }
     case peer::RaftMessage::kHeartbeatReply:
       return raft::HeartbeatReply{from.heartbeat_reply().round(),
-                                  Take(from.heartbeat_reply().clock())};
+                                  Take(from.heartbeat_reply().clock()),
+                                  from.heartbeat_reply().full()};
+    case peer::RaftMessage::kSnapshotOffer: {
+      const auto& offer = from.snapshot_offer();
+      const raft::Position position = Take(offer.position());
+      if (position.index == 0 || position.term > from.term()) return std::nullopt;
+      return raft::SnapshotOffer{offer.snapshot(), position};
+    }
     case peer::RaftMessage::kReadIndexRequest:
       return raft::ReadIndexRequest{from.read_index_request().id()};
     case peer::RaftMessage::kReadIndexReply: {
@@ -150,6 +158,7 @@ void PutAppendReply(const raft::AppendReply& from, peer::AppendReply* to) {
   if (from.hint != raft::Position{}) Put(from.hint, to->mutable_hint());
   to->set_round(from.round);
   Put(from.clock, to->mutable_clock());
+  to->set_full(from.full);
 }
 
 void PutBody(const raft::MessageBody& from, peer::RaftMessage& to, std::string& body) {
@@ -180,6 +189,12 @@ void PutBody(const raft::MessageBody& from, peer::RaftMessage& to, std::string& 
             auto* out = to.mutable_heartbeat_reply();
             out->set_round(reply.round);
             Put(reply.clock, out->mutable_clock());
+            out->set_full(reply.full);
+          },
+          [&](const raft::SnapshotOffer& offer) {
+            auto* out = to.mutable_snapshot_offer();
+            out->set_snapshot(offer.snapshot);
+            Put(offer.position, out->mutable_position());
           },
           [&](const raft::ReadIndexRequest& request) {
             to.mutable_read_index_request()->set_id(request.id);
@@ -215,6 +230,48 @@ std::optional<raft::Message> PeerCodec::Decode(const wire::Frame& frame) {
   message.term = header_.term();
   message.body = std::move(*body);
   return message;
+}
+
+void PeerCodec::Encode(const SnapshotMessage& message, std::string& out) {
+  snapshot_header_.Clear();
+  const auto put_place = [this](const auto& from) {
+    snapshot_header_.set_snapshot(from.snapshot);
+    snapshot_header_.set_file(from.file);
+    snapshot_header_.set_offset(from.offset);
+  };
+  std::string_view piece;
+  std::visit(Overloaded{
+                 [&](const SnapshotRequest& request) {
+                   put_place(request);
+                   snapshot_header_.mutable_request()->set_bytes(request.bytes);
+                 },
+                 [&](const SnapshotReply& reply) {
+                   put_place(reply);
+                   snapshot_header_.mutable_reply()->set_gone(reply.gone);
+                   snapshot_header_.mutable_reply()->set_total(reply.total);
+                   piece = reply.data.view();
+                 },
+             },
+             message);
+  wire::AppendFrame(out, wire::FrameType::kPeerSnapshot, 0, 0, snapshot_header_, piece);
+}
+
+std::optional<SnapshotMessage> PeerCodec::DecodeSnapshot(const wire::Frame& frame) {
+  const peer::SnapshotMessage& from = snapshot_header_;
+  if (!snapshot_header_.ParseFromArray(frame.header.data(),
+                                       static_cast<int>(frame.header.size()))) {
+    return std::nullopt;
+  }
+  switch (from.body_case()) {
+    case peer::SnapshotMessage::kRequest:
+      return SnapshotRequest{from.snapshot(), from.file(), from.offset(), from.request().bytes()};
+    case peer::SnapshotMessage::kReply:
+      return SnapshotReply{from.snapshot(),     from.file(),          from.offset(),
+                           from.reply().gone(), from.reply().total(), Bytes::Copy(frame.body)};
+    case peer::SnapshotMessage::BODY_NOT_SET:
+      return std::nullopt;
+  }
+  return std::nullopt;
 }
 
 }  // namespace quorate::server

@@ -7,6 +7,7 @@
 #include "client/proto/frame.h"
 #include "raft/message.h"
 #include "src/proto/peer.pb.h"
+#include "src/snapshot_transfer.h"
 
 namespace quorate::server {
 
@@ -21,8 +22,13 @@ class PeerCodec {
   // the caller.
   std::optional<raft::Message> Decode(const wire::Frame& frame);
 
+  // The same for kPeerSnapshot frames.
+  void Encode(const SnapshotMessage& message, std::string& out);
+  std::optional<SnapshotMessage> DecodeSnapshot(const wire::Frame& frame);
+
  private:
   peer::RaftMessage header_;
+  peer::SnapshotMessage snapshot_header_;
   std::string body_;
 };
 

@@ -33,6 +33,16 @@ Verdict Judge(const peer::PeerHello& hello, const PeerIdentity& self,
                         "be the same on all nodes",
                         me, Hex(self.cluster_id), you, Hex(hello.cluster_id()))};
   }
+  if (hello.origin() != self.origin) {
+    const auto origin = [](std::uint64_t id) {
+      return id == 0 ? std::string("began empty") : "was restored from backup " + Hex(id);
+    };
+    return {
+        peer::WRONG_CLUSTER,
+        fmt::format("{} {}, and {} {}: they never had the same state; restore all nodes from the "
+                    "same backup",
+                    me, origin(self.origin), you, origin(hello.origin()))};
+  }
   if (hello.to() != self.node_id) {
     return {peer::WRONG_NODE,
             fmt::format("{} dialled node {} and reached {}; check the addresses in --cluster", you,
@@ -73,6 +83,7 @@ PeerInbound::~PeerInbound() {
 // Each of these may end with the destruction of *this.
 void PeerInbound::OnFrame(const wire::Frame& frame) {
   if (greeted() && frame.type == wire::FrameType::kRaft) return OnRaft(frame);
+  if (greeted() && frame.type == wire::FrameType::kPeerSnapshot) return OnSnapshot(frame);
   if (!greeted() && frame.type == wire::FrameType::kPeerHello) return OnHello(frame);
   transport_.LogRefusal(from_, "a frame of an unexpected type", connection_->RemoteAddress());
   transport_.RemoveInbound(this);
@@ -139,6 +150,16 @@ void PeerInbound::OnRaft(const wire::Frame& frame) {
   message->from_uuid = uuid_;
   message->to = context.self.node_id;
   context.events.OnPeerMessage(std::move(*message));
+}
+
+void PeerInbound::OnSnapshot(const wire::Frame& frame) {
+  PeerContext& context = transport_.context_;
+  const auto message = context.codec.DecodeSnapshot(frame);
+  if (!message) {
+    transport_.LogRefusal(from_, "a malformed message", connection_->RemoteAddress());
+    return transport_.RemoveInbound(this);
+  }
+  context.events.OnPeerSnapshot(from_, *message);
 }
 
 }  // namespace quorate::server

@@ -28,6 +28,7 @@ class PeerInbound final : private ConnectionEvents {
 
   void OnHello(const wire::Frame& frame);
   void OnRaft(const wire::Frame& frame);
+  void OnSnapshot(const wire::Frame& frame);
   void Answer(peer::Refusal refusal, const std::string& message);
 
   PeerTransport& transport_;

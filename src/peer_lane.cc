@@ -20,8 +20,18 @@ constexpr raft::Duration kUnacknowledged{2'000'000};
 // the rest.
 constexpr std::size_t kMaxQueuedBytes = 16 << 20;
 
+// Pieces of a snapshot: enough to keep a window of requests answered.
+constexpr std::size_t kMaxQueuedSnapshotBytes = 4 << 20;
+
 const char* Name(peer::Lane lane) {
-  return lane == peer::APPEND ? "append" : "control";
+  switch (lane) {
+    case peer::APPEND:
+      return "append";
+    case peer::SNAPSHOT:
+      return "snapshot";
+    default:
+      return "control";
+  }
 }
 
 }  // namespace
@@ -32,7 +42,7 @@ PeerLane::PeerLane(PeerContext& context, raft::NodeId peer, HostPort address, pe
       address_(std::move(address)),
       lane_(lane),
       backoff_(kFirstBackoff),
-      random_(static_cast<std::minstd_rand::result_type>(context.self.boot_id ^ (peer * 2 + lane))),
+      random_(static_cast<std::minstd_rand::result_type>(context.self.boot_id ^ (peer * 4 + lane))),
       timer_(context.loop.io()),
       dialling_(context.loop.io()),
       resolver_(context.loop.io()) {}
@@ -60,6 +70,11 @@ bool PeerLane::Send(const raft::Message& message) {
   if (connection_->queued_bytes() > kMaxQueuedBytes) return false;
   context_.codec.Encode(message, connection_->Output());
   return true;
+}
+
+void PeerLane::Send(const SnapshotMessage& message) {
+  if (state_ != State::kOpen || connection_->queued_bytes() > kMaxQueuedSnapshotBytes) return;
+  context_.codec.Encode(message, connection_->Output());
 }
 
 // Addresses in numbers skip the resolver, and the thread it would start.
@@ -104,6 +119,7 @@ void PeerLane::Greet() {
   hello.set_boot_id(context_.self.boot_id);
   hello.set_client_address(context_.self.client_address);
   hello.set_feature_version(kFeatureVersion);
+  hello.set_origin(context_.self.origin);
   wire::AppendFrame(connection_->Output(), wire::FrameType::kPeerHello, 0, 0, hello,
                     std::string_view());
 }
@@ -161,7 +177,7 @@ void PeerLane::GiveUp(const std::string& why) {
   timer_.async_wait([this, attempt = attempt_](const error_code& error) {
     if (!error && attempt == attempt_) Dial();
   });
-  if (was_open) context_.events.OnPeerUnreachable(peer_);
+  if (was_open && lane_ != peer::SNAPSHOT) context_.events.OnPeerUnreachable(peer_);
 }
 
 void PeerLane::LogOnce(const std::string& state, bool warn) {

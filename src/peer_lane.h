@@ -27,6 +27,8 @@ class PeerLane final : private ConnectionEvents {
   // False if the queue is full: the message was dropped. Not open: dropped as well, but the core
   // knows already.
   bool Send(const raft::Message& message);
+  // What finds no room is dropped: its receiver asks again.
+  void Send(const SnapshotMessage& message);
 
  private:
   enum class State { kWaiting, kDialling, kGreeting, kOpen };

@@ -11,7 +11,7 @@
 namespace quorate::server {
 namespace {
 
-// Two lanes from each of a handful of peers, and room for old ones that have not been found dead
+// Three lanes from each of a handful of peers, and room for old ones that have not been found dead
 // yet.
 constexpr std::size_t kMaxInbound = 128;
 constexpr raft::Duration kHelloTimeout{5'000'000};
@@ -26,6 +26,7 @@ PeerTransport::PeerTransport(Loop& loop, Logger& log, PeerIdentity self,
     if (id == context_.self.node_id) continue;
     peers_[id].control = std::make_unique<PeerLane>(context_, id, address, peer::CONTROL);
     peers_[id].append = std::make_unique<PeerLane>(context_, id, address, peer::APPEND);
+    peers_[id].snapshot = std::make_unique<PeerLane>(context_, id, address, peer::SNAPSHOT);
   }
 }
 
@@ -39,6 +40,7 @@ storage::Status PeerTransport::Start(std::unique_ptr<Listener> listener) {
   for (auto& [id, peer] : peers_) {
     peer.control->Dial();
     peer.append->Dial();
+    peer.snapshot->Dial();
   }
   return {};
 }
@@ -64,6 +66,12 @@ void PeerTransport::Send(const raft::Message& message) {
   if (!lane.Send(message)) ReportOverflow(message.to, peer);
 }
 
+void PeerTransport::Send(raft::NodeId to, const SnapshotMessage& message) {
+  if (const auto found = peers_.find(to); found != peers_.end()) {
+    found->second.snapshot->Send(message);
+  }
+}
+
 bool PeerTransport::Connected(raft::NodeId peer) const {
   const auto found = peers_.find(peer);
   return found != peers_.end() && found->second.control->open() && found->second.append->open();
@@ -72,7 +80,9 @@ bool PeerTransport::Connected(raft::NodeId peer) const {
 std::size_t PeerTransport::QueuedBytes(raft::NodeId peer) const {
   const auto found = peers_.find(peer);
   if (found == peers_.end()) return 0;
-  return found->second.control->queued_bytes() + found->second.append->queued_bytes();
+  const Peer& lanes = found->second;
+  return lanes.control->queued_bytes() + lanes.append->queued_bytes() +
+         lanes.snapshot->queued_bytes();
 }
 
 void PeerTransport::Accept(boost::asio::ip::tcp::socket socket) {
@@ -120,6 +130,7 @@ void PeerTransport::OnInboundHello(PeerInbound& inbound) {
   if (peer == peers_.end()) return;
   peer->second.control->Nudge();
   peer->second.append->Nudge();
+  peer->second.snapshot->Nudge();
 }
 
 void PeerTransport::RemoveInbound(PeerInbound* inbound) {

@@ -37,6 +37,7 @@ struct PeerIdentity {
   raft::Uuid uuid;
   std::uint64_t boot_id = 0;
   std::string client_address;
+  std::uint64_t origin = 0;  // storage::Identity::origin
 };
 
 // What the transport needs from the node. Called on the loop, never from within Send().
@@ -44,6 +45,7 @@ class PeerEvents {
  public:
   virtual ~PeerEvents() = default;
   virtual void OnPeerMessage(raft::Message message) = 0;
+  virtual void OnPeerSnapshot(raft::NodeId from, const SnapshotMessage& message) = 0;
   // Messages to the peer were probably lost.
   virtual void OnPeerUnreachable(raft::NodeId peer) = 0;
   // A peer has named itself and where it serves clients.
@@ -75,6 +77,7 @@ class PeerTransport {
   void Sweep(raft::Time now);
 
   void Send(const raft::Message& message);
+  void Send(raft::NodeId to, const SnapshotMessage& message);
 
   bool Connected(raft::NodeId peer) const;
   std::size_t QueuedBytes(raft::NodeId peer) const;
@@ -86,6 +89,7 @@ class PeerTransport {
   struct Peer {
     std::unique_ptr<PeerLane> control;
     std::unique_ptr<PeerLane> append;
+    std::unique_ptr<PeerLane> snapshot;
     bool overflow_reported = false;
   };
 
@@ -101,7 +105,7 @@ class PeerTransport {
   std::map<raft::NodeId, Peer> peers_;
   std::unique_ptr<Listener> listener_;
   std::vector<std::unique_ptr<PeerInbound>> inbound_;  // oldest first
-  std::map<raft::NodeId, std::string> last_refusal_;  // of members, so that each is logged once
+  std::map<raft::NodeId, std::string> last_refusal_;   // of members, so that each is logged once
   LogLimit stranger_lines_{2};
 };
 

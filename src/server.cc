@@ -73,7 +73,8 @@ storage::Status Server::Assemble() {
                           .node_id = options_.id,
                           .uuid = recovered_.directory->identity().uuid,
                           .boot_id = RandomWord(),
-                          .client_address = options_.advertised_client_address.ToString()};
+                          .client_address = options_.advertised_client_address.ToString(),
+                          .origin = recovered_.directory->identity().origin};
   client_addresses_[options_.id] = self.client_address;
   replica_ = std::make_unique<Replica>(
       options_.replica, raft::Self{options_.id, self.uuid, self.boot_id},
@@ -153,6 +154,10 @@ void Server::Send(raft::Message message) {
   transport_->Send(message);
 }
 
+void Server::SendSnapshot(raft::NodeId to, SnapshotMessage message) {
+  transport_->Send(to, message);
+}
+
 void Server::Run(Lane lane, std::function<void()> work, std::function<void()> done) {
   loop_.RunOn(lane, std::move(work), std::move(done));
 }
@@ -184,6 +189,10 @@ void Server::OnSoftState(const raft::SoftState& state) {
 
 void Server::OnPeerMessage(raft::Message message) {
   replica_->Receive(std::move(message));
+}
+
+void Server::OnPeerSnapshot(raft::NodeId from, const SnapshotMessage& message) {
+  replica_->ReceiveSnapshot(from, message);
 }
 
 void Server::OnPeerUnreachable(raft::NodeId peer) {

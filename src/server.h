@@ -58,6 +58,7 @@ class Server final : private Host, private PeerEvents {
   // Host.
   raft::Time Now() override;
   void Send(raft::Message message) override;
+  void SendSnapshot(raft::NodeId to, SnapshotMessage message) override;
   void Run(Lane lane, std::function<void()> work, std::function<void()> done) override;
   void PumpSoon() override { loop_.PumpSoon(); }
   void Fatal(const std::string& why) override;
@@ -67,6 +68,7 @@ class Server final : private Host, private PeerEvents {
 
   // PeerEvents.
   void OnPeerMessage(raft::Message message) override;
+  void OnPeerSnapshot(raft::NodeId from, const SnapshotMessage& message) override;
   void OnPeerUnreachable(raft::NodeId peer) override;
   void OnPeerMet(raft::NodeId peer, const std::string& client_address) override;
   const raft::Configuration& PeerConfiguration() const override;

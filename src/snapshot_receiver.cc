@@ -6,6 +6,7 @@
 
 #include "src/replica.h"
 #include "src/snapshot_transfer.h"
+#include "storage/files.h"
 
 namespace quorate::server {
 namespace {

@@ -41,6 +41,7 @@ enum class FrameType : std::uint8_t {
   // Between nodes, on the peer port only.
   kPeerHello = 32,
   kRaft = 33,
+  kPeerSnapshot = 34,
 };
 
 inline constexpr std::uint16_t kFlagReply = 1;

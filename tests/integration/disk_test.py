@@ -10,7 +10,7 @@ import unittest
 from cluster import Cluster, wait_until
 from support import OK, REFUSED, ClusterTest
 
-SMALL = ("--log-segment-bytes", "1MiB", "--log-retain", "4MiB", "--log-max", "8MiB", "--min-free-bytes", "8MiB")
+SMALL = ("--segment-bytes", "1MiB", "--log-retain", "4MiB", "--log-max", "8MiB", "--min-free-bytes", "8MiB")
 
 
 def can_mount():

@@ -9,7 +9,7 @@ from cluster import wait_until
 from support import OK, ClusterTest
 
 # Logs of a few segments, looked at once a second, so that a few megabytes are enough to cut them.
-SMALL_LOGS = ("--log-segment-bytes", "64KiB", "--log-retain", "128KiB", "--log-max", "1MiB")
+SMALL_LOGS = ("--segment-bytes", "64KiB", "--log-retain", "128KiB", "--log-max", "1MiB")
 
 
 def lines(first, count, size=200):

@@ -255,7 +255,7 @@ inline std::vector<ServerOptions> ClusterOptions(std::size_t nodes, const std::s
     options.http_address = {"127.0.0.1", ports[2 * nodes + i]};
     options.log.segment_bytes = 1 << 20;
     options.database.memtable_bytes = 1 << 20;
-    options.raft.election = milliseconds(200);
+    options.replica.raft.election = milliseconds(200);
   }
   return all;
 }
