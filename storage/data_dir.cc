@@ -36,10 +36,6 @@ std::string Hex(std::uint64_t value) {
   return text;
 }
 
-std::string DatabaseName(std::uint32_t generation) {
-  return std::string(kDatabasePrefix) + Hex(generation).substr(8);
-}
-
 std::string Checksum(std::string_view text) {
   return "checksum " + Hex(Crc32c(text)).substr(8) + "\n";
 }
@@ -105,33 +101,6 @@ Result<std::string> ReadChecked(FileSystem& files, const std::string& path) {
                                        " does not match its checksum: the directory is damaged or "
                                        "was edited. Check the disk, " +
                                        kAsNewMember);
-}
-
-Result<Identity> ReadIdentity(FileSystem& files, const std::string& path) {
-  const Result<std::string> text = ReadChecked(files, path);
-  if (!text) return Forward(text);
-  return ParseIdentity(path, *text);
-}
-
-Result<CurrentDatabase> ReadCurrent(FileSystem& files, const std::string& path) {
-  const Result<std::string> text = ReadChecked(files, path);
-  if (!text && text.error().code == ErrorCode::kNotFound) {
-    return Fail(ErrorCode::kCorrupt,
-                path +
-                    " is missing: nothing says any more which database counts. The directory is "
-                    "damaged; check the disk, " +
-                    kAsNewMember);
-  }
-  if (!text) return Forward(text);
-  CurrentDatabase current;
-  if (std::sscanf(text->c_str(),
-                  "quorate current database\ngeneration %" SCNu32 "\ninstalled %" SCNu64
-                  " %" SCNu64,
-                  &current.generation, &current.installed.index, &current.installed.term) != 3) {
-    return Fail(ErrorCode::kCorrupt,
-                path + " is not of this program; check the disk, " + kAsNewMember);
-  }
-  return current;
 }
 
 Status CheckNotQuarantined(FileSystem& files, const std::string& path) {
@@ -266,6 +235,39 @@ Status CheckUnused(FileSystem& files, const std::string& path) {
 
 }  // namespace
 
+std::string DatabaseName(std::uint32_t generation) {
+  return std::string(kDatabasePrefix) + Hex(generation).substr(8);
+}
+
+Result<Identity> ReadIdentity(FileSystem& files, const std::string& directory) {
+  const std::string path = IdentityPath(directory);
+  const Result<std::string> text = ReadChecked(files, path);
+  if (!text) return Forward(text);
+  return ParseIdentity(path, *text);
+}
+
+Result<CurrentDatabase> ReadCurrent(FileSystem& files, const std::string& directory) {
+  const std::string path = directory + "/" + kCurrentName;
+  const Result<std::string> text = ReadChecked(files, path);
+  if (!text && text.error().code == ErrorCode::kNotFound) {
+    return Fail(ErrorCode::kCorrupt,
+                path +
+                    " is missing: nothing says any more which database counts. The directory is "
+                    "damaged; check the disk, " +
+                    kAsNewMember);
+  }
+  if (!text) return Forward(text);
+  CurrentDatabase current;
+  if (std::sscanf(text->c_str(),
+                  "quorate current database\ngeneration %" SCNu32 "\ninstalled %" SCNu64
+                  " %" SCNu64,
+                  &current.generation, &current.installed.index, &current.installed.term) != 3) {
+    return Fail(ErrorCode::kCorrupt,
+                path + " is not of this program; check the disk, " + kAsNewMember);
+  }
+  return current;
+}
+
 DataDir::DataDir(FileSystem& files, std::string path, Identity identity, CurrentDatabase current,
                  std::unique_ptr<FileLock> lock)
     : files_(files),
@@ -282,10 +284,10 @@ Result<std::unique_ptr<DataDir>> DataDir::Open(FileSystem& files, const std::str
   Result<std::unique_ptr<FileLock>> lock = files.Lock(path + "/LOCK");
   if (!lock) return Forward(lock);
   QUORATE_RETURN_IF_ERROR(CheckNotQuarantined(files, path));
-  const Result<Identity> identity = ReadIdentity(files, IdentityPath(path));
+  const Result<Identity> identity = ReadIdentity(files, path);
   if (!identity) return Forward(identity);
   QUORATE_RETURN_IF_ERROR(CheckExpected(path, *identity, expected));
-  const Result<CurrentDatabase> current = ReadCurrent(files, path + "/" + kCurrentName);
+  const Result<CurrentDatabase> current = ReadCurrent(files, path);
   if (!current) return Forward(current);
   return std::unique_ptr<DataDir>(new DataDir(files, path, *identity, *current, std::move(*lock)));
 }

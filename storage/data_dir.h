@@ -42,6 +42,13 @@ struct CurrentDatabase {
   friend bool operator==(const CurrentDatabase&, const CurrentDatabase&) = default;
 };
 
+// For whoever only looks at a data directory: they neither lock it nor change anything. kNotFound:
+// there is no identity. kCorrupt, kMismatch: as from DataDir::Open().
+Result<Identity> ReadIdentity(FileSystem& files, const std::string& directory);
+Result<CurrentDatabase> ReadCurrent(FileSystem& files, const std::string& directory);
+// "db-00000001"
+std::string DatabaseName(std::uint32_t generation);
+
 class DataDir {
  public:
   // What the operator says this directory should be.

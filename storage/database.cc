@@ -236,17 +236,10 @@ Result<raft::SnapshotMark> Database::Checkpoint(const std::string& directory) {
   if (status.ok()) status = checkpoint->CreateCheckpoint(directory);
   engine_->listener->NoteFlush();
   if (!status.ok()) return FailRocksDb(status, "making a checkpoint");
-  // Flushes go on beside this, so only the copy itself knows what it holds.
-  const Result<std::unique_ptr<Engine>> copy = OpenEngineToRead(directory, options_);
-  if (!copy) return Forward(copy);
   // Damage must not travel: a node that fetches this would hold it too, with good checksums.
-  status = (*copy)->db->VerifyChecksum();
-  if (!status.ok()) return FailRocksDb(status, "checking a checkpoint");
-  const Result<std::optional<raft::Position>> at = (*copy)->Position(rocksdb::ReadOptions());
-  if (!at) return Forward(at);
-  const Result<std::optional<raft::Configuration>> recorded = (*copy)->Configuration();
-  if (!recorded) return Forward(recorded);
-  return raft::SnapshotMark{**at, recorded->value_or(raft::Configuration())};
+  QUORATE_RETURN_IF_ERROR(VerifyDatabase(directory, options_));
+  // Flushes go on beside this, so only the copy itself knows what it holds.
+  return ReadDatabaseMark(directory, options_);
 }
 
 }  // namespace
@@ -261,6 +254,25 @@ Result<std::unique_ptr<StateMachine>> OpenDatabase(const std::string& path,
   if (!configuration) return Forward(configuration);
   return std::make_unique<Database>(std::move(*engine), options, **applied,
                                     std::move(*configuration));
+}
+
+Result<raft::SnapshotMark> ReadDatabaseMark(const std::string& path,
+                                            const DatabaseOptions& options) {
+  const Result<std::unique_ptr<Engine>> engine = OpenEngineToRead(path, options);
+  if (!engine) return Forward(engine);
+  const Result<std::optional<raft::Position>> at = (*engine)->Position(rocksdb::ReadOptions());
+  if (!at) return Forward(at);
+  const Result<std::optional<raft::Configuration>> recorded = (*engine)->Configuration();
+  if (!recorded) return Forward(recorded);
+  return raft::SnapshotMark{**at, recorded->value_or(raft::Configuration())};
+}
+
+Status VerifyDatabase(const std::string& path, const DatabaseOptions& options) {
+  const Result<std::unique_ptr<Engine>> engine = OpenEngineToRead(path, options);
+  if (!engine) return Forward(engine);
+  const auto status = (*engine)->db->VerifyChecksum();
+  if (!status.ok()) return FailRocksDb(status, "checking " + path);
+  return {};
 }
 
 Status AdoptDatabase(const std::string& path, const DatabaseOptions& options,

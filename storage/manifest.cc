@@ -14,6 +14,8 @@ constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kHeaderBytes = 12;  // magic, version
 constexpr std::size_t kChecksumBytes = 4;
 constexpr std::size_t kMaxNameBytes = 64;
+// More than any disk has, and sums with it cannot overflow.
+constexpr std::uint64_t kMaxSnapshotBytes = std::uint64_t{1} << 62;
 
 bool IsSafeName(std::string_view name) {
   const auto allowed = [](char c) {
@@ -106,6 +108,7 @@ Result<Manifest> Manifest::Decode(std::string_view data) {
   manifest.mark.configuration = std::move(*configuration);
   const auto count = reader.Int<std::uint32_t>();
   if (count > kMaxSnapshotFiles) return Damaged("it names too many files");
+  std::uint64_t room = kMaxSnapshotBytes;
   for (std::uint32_t i = 0; i < count && !reader.failed(); ++i) {
     SnapshotFile file;
     file.name = reader.Bytes(reader.Int<std::uint8_t>());
@@ -115,6 +118,8 @@ Result<Manifest> Manifest::Decode(std::string_view data) {
     if (!reader.failed() && (!IsSafeName(file.name) || !ascending)) {
       return Damaged("a file's name is not allowed");
     }
+    if (file.bytes > room) return Damaged("its files cannot be so long");
+    room -= file.bytes;
     manifest.files.push_back(std::move(file));
   }
   if (reader.failed() || !reader.empty()) return Damaged("it is not whole");

@@ -123,6 +123,14 @@ struct DatabaseOptions {
 Result<std::unique_ptr<StateMachine>> OpenDatabase(const std::string& path,
                                                    const DatabaseOptions& options);
 
+// What a database, or a copy of one, is the state of as far as it is on the disk, and the last
+// configuration applied there (an empty one if none has been). Changes nothing in `path`, and may
+// run beside whoever uses the database.
+Result<raft::SnapshotMark> ReadDatabaseMark(const std::string& path,
+                                            const DatabaseOptions& options);
+// Reads all of it, likewise, and checks every checksum. kCorrupt: one does not match.
+Status VerifyDatabase(const std::string& path, const DatabaseOptions& options);
+
 // Makes a copied database one of a new cluster: it must be the state at `start.position`, and
 // records `start.configuration` from then on. Durable on return.
 Status AdoptDatabase(const std::string& path, const DatabaseOptions& options,
