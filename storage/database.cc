@@ -10,6 +10,7 @@
 #include "storage/change_set.h"
 #include "storage/engine.h"
 #include "storage/execute.h"
+#include "storage/page_cache.h"
 #include "storage/published_position.h"
 #include "storage/state_machine.h"
 #include "storage/stored_record.h"
@@ -96,7 +97,7 @@ class Database final : public StateMachine {
   Status Write(raft::Position position);
   Result<std::optional<ReadOutcome>> GetAtSnapshot(std::string_view key,
                                                    rocksdb::ReadOptions read) const;
-  // Fills `out.record`. False if that might need the disk and `read` forbids it.
+  // Fills `out.record`. False if that needs the disk and must not wait for it.
   Result<bool> GetRecord(std::string_view key, const rocksdb::ReadOptions& read,
                          ReadOutcome& out) const;
 
@@ -160,8 +161,9 @@ Status Database::Write(raft::Position position) {
 // write with a release store that Get() acquires, so a reader that saw any of it also sees that the
 // count is odd or has moved on.
 Result<std::optional<ReadOutcome>> Database::Get(std::string_view key, Cost cost) const {
-  rocksdb::ReadOptions read;
-  if (cost == Cost::kMemoryOnly) read.read_tier = rocksdb::kBlockCacheTier;
+  const rocksdb::ReadOptions read;
+  std::optional<NoWaiting> no_waiting;
+  if (cost == Cost::kMemoryOnly) no_waiting.emplace();
   const std::uint64_t before = writes_.load(std::memory_order_acquire);
   if (before % 2 == 0) {
     ReadOutcome out;
@@ -196,7 +198,7 @@ Result<bool> Database::GetRecord(std::string_view key, const rocksdb::ReadOption
   rocksdb::PinnableSlice stored;
   const auto status = engine_->db->Get(read, engine_->data.get(), rocksdb::Slice(key), &stored);
   if (status.IsNotFound()) return true;
-  if (status.IsIncomplete()) return false;
+  if (status.IsBusy()) return false;
   if (!status.ok()) return FailRocksDb(status, "reading a key");
   out.record = DecodeRecord(stored.ToStringView());
   if (!out.record) return FailForm();

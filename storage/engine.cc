@@ -10,6 +10,7 @@
 
 #include "storage/change_set.h"
 #include "storage/little_endian.h"
+#include "storage/page_cache.h"
 
 namespace quorate::storage {
 namespace {
@@ -44,7 +45,7 @@ rocksdb::ColumnFamilyOptions FamilyOptions(const DatabaseOptions& options) {
 // Tuned for little CPU and memory: one writer, two background threads, no statistics.
 rocksdb::DBOptions EngineOptions(std::shared_ptr<EngineListener> listener, rocksdb::Env* env) {
   rocksdb::DBOptions db;
-  if (env != nullptr) db.env = env;
+  db.env = env != nullptr ? env : PageCacheEnv();
   db.create_if_missing = true;
   db.create_missing_column_families = true;
   db.atomic_flush = true;
@@ -106,7 +107,7 @@ Result<std::optional<raft::Position>> Engine::Position(const rocksdb::ReadOption
   rocksdb::PinnableSlice value;
   const auto status = db->Get(read, meta.get(), kAppliedKey, &value);
   if (status.IsNotFound()) return raft::Position{};
-  if (status.IsIncomplete()) return std::nullopt;
+  if (status.IsBusy()) return std::nullopt;
   if (!status.ok()) return FailRocksDb(status, "reading the applied position");
   if (value.size() != 16) return FailForm();
   const std::string_view bytes = value.ToStringView();

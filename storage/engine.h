@@ -75,7 +75,8 @@ struct Engine {
     meta.reset();
   }
 
-  // The position that `read` sees; nothing if that might need the disk and `read` forbids it.
+  // The position that `read` sees; nothing if that needs the disk and must not wait
+  // for it (page_cache.h).
   Result<std::optional<raft::Position>> Position(const rocksdb::ReadOptions& read) const;
   // The last configuration applied; nothing if none has been.
   Result<std::optional<raft::Configuration>> Configuration() const;

@@ -87,7 +87,7 @@ class StateMachine {
   virtual raft::Position flushed() const = 0;
 
   enum class Cost { kMemoryOnly, kMayReadDisk };
-  // With kMemoryOnly: nothing if the answer might need the disk; ask again on a thread that may
+  // With kMemoryOnly: nothing if the answer needs the disk; ask again on a thread that may
   // wait.
   virtual Result<std::optional<ReadOutcome>> Get(std::string_view key, Cost cost) const = 0;
   virtual std::unique_ptr<StateView> View() const = 0;
