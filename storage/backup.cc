@@ -1,6 +1,5 @@
 #include "storage/backup.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "storage/crc32c.h"
@@ -12,22 +11,20 @@ namespace {
 
 constexpr std::string_view kMagic = "quorate backup 1\n";
 constexpr std::string_view kAnyMagic = "quorate backup ";
-constexpr std::uint64_t kReadBytes = 1 << 20;
 
-// Hands the bytes of one file in the backup to `take`, and checks them.
+// Hands the bytes of one file in the backup to `take`, piece by piece, and checks them.
 template <typename Take>
 Status ReadFile(const File& backup, const SnapshotFile& wanted, std::uint64_t begin, Take take) {
-  std::uint32_t crc = 0;
-  for (std::uint64_t done = 0; done < wanted.bytes;) {
-    const Result<std::string> part =
-        backup.Read(begin + done, std::min(kReadBytes, wanted.bytes - done));
-    if (!part) return Forward(part);
-    if (part->empty()) return Fail(ErrorCode::kCorrupt, "the backup ends before its end");
-    crc = Crc32c(*part, crc);
-    QUORATE_RETURN_IF_ERROR(take(done, *part));
-    done += part->size();
-  }
-  if (crc == wanted.crc32c) return {};
+  std::uint32_t checksum = 0;
+  std::uint64_t done = 0;
+  const auto use = [&](std::string_view piece) -> Status {
+    checksum = Crc32c(piece, checksum);
+    QUORATE_RETURN_IF_ERROR(take(done, piece));
+    done += piece.size();
+    return {};
+  };
+  QUORATE_RETURN_IF_ERROR(ReadPieces(backup, begin, wanted.bytes, use));
+  if (checksum == wanted.crc32c) return {};
   return Fail(ErrorCode::kCorrupt, "the backup is damaged: " + wanted.name +
                                        " in it does not match its checksum; use another copy");
 }

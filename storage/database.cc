@@ -230,11 +230,10 @@ std::uint64_t Database::disk_bytes() const {
 }
 
 Result<raft::SnapshotMark> Database::Checkpoint(const std::string& directory) {
-  QUORATE_RETURN_IF_ERROR(engine_->GoOn());
+  QUORATE_RETURN_IF_ERROR(engine_->Flush());
   rocksdb::Checkpoint* made = nullptr;
   auto status = rocksdb::Checkpoint::Create(engine_->db.get(), &made);
   const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
-  // Flushes both families first, together.
   if (status.ok()) status = checkpoint->CreateCheckpoint(directory);
   engine_->listener->NoteFlush();
   if (!status.ok()) return FailRocksDb(status, "making a checkpoint");

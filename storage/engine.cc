@@ -5,6 +5,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,10 @@ namespace quorate::storage {
 namespace {
 
 constexpr char kMetaFamily[] = "meta";
+// Left free by GoOn() at least: for RocksDB's lists of its files.
+constexpr std::uint64_t kRoomToGoOn = 8 << 20;
+// A flush is not announced if it had nothing left to write.
+constexpr std::chrono::milliseconds kLongestWait{100};
 
 rocksdb::CompressionType BestCompression() {
   for (const auto type : rocksdb::GetSupportedCompressions()) {
@@ -103,6 +108,38 @@ tl::unexpected<Error> FailForm() {
   return Fail(ErrorCode::kCorrupt, "the database holds a record of unknown form; check the disk");
 }
 
+void EngineListener::OnFlushCompleted(rocksdb::DB* /*db*/, const rocksdb::FlushJobInfo& /*info*/) {
+  NoteFlush();
+  AddEvent();
+}
+
+void EngineListener::OnBackgroundError(rocksdb::BackgroundErrorReason /*reason*/,
+                                       rocksdb::Status* /*error*/) {
+  NoteFailure();
+  AddEvent();
+}
+
+void EngineListener::OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason /*reason*/,
+                                          rocksdb::Status /*error*/, bool* by_itself) {
+  *by_itself = false;
+}
+
+void EngineListener::AddEvent() {
+  const std::lock_guard lock(mutex_);
+  ++events_;
+  changed_.notify_all();
+}
+
+std::uint64_t EngineListener::events() const {
+  const std::lock_guard lock(mutex_);
+  return events_;
+}
+
+void EngineListener::WaitForEventAfter(std::uint64_t events) const {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, kLongestWait, [this, events] { return events_ > events; });
+}
+
 Result<std::optional<raft::Position>> Engine::Position(const rocksdb::ReadOptions& read) const {
   rocksdb::PinnableSlice value;
   const auto status = db->Get(read, meta.get(), kAppliedKey, &value);
@@ -127,18 +164,52 @@ Result<std::optional<raft::Configuration>> Engine::Configuration() const {
 
 Status Engine::Flush() const {
   QUORATE_RETURN_IF_ERROR(GoOn());
+  const Result<std::optional<raft::Position>> now = Position(rocksdb::ReadOptions());
+  if (!now) return Forward(now);
   const auto status = db->Flush(rocksdb::FlushOptions(), {data.get(), meta.get()});
   if (!status.ok()) return FailRocksDb(status, "flushing");
+  return WaitUntilFlushed((*now)->index);
+}
+
+// RocksDB 7.8 no longer waits for its flushes once one has failed and it has gone on: Flush() then
+// reports success before anything is on the disk.
+Status Engine::WaitUntilFlushed(raft::Index index) const {
+  rocksdb::ReadOptions read;
+  read.read_tier = rocksdb::kPersistedTier;
+  while (true) {
+    const std::uint64_t events = listener->events();
+    QUORATE_RETURN_IF_ERROR(GoOn());
+    const Result<std::optional<raft::Position>> flushed = Position(read);
+    if (!flushed) return Forward(flushed);
+    if ((*flushed)->index >= index) break;
+    listener->WaitForEventAfter(events);
+  }
   listener->NoteFlush();
   return {};
 }
 
 Status Engine::GoOn() const {
-  if (!listener->TakeFailure()) return {};
+  if (!listener->failed()) return {};
+  // The disk is asked before RocksDB is: each attempt to resume writes all that is in memory.
+  std::uint64_t room = 0;
+  if (db->GetEnv()->GetFreeSpace(db->GetName(), &room).ok() && room < RoomToGoOn()) {
+    return Fail(ErrorCode::kNoSpace, "the database in " + db->GetName() +
+                                         " has failed for want of room, and needs " +
+                                         std::to_string(RoomToGoOn()) + " bytes to go on, of " +
+                                         std::to_string(room) + " that are free");
+  }
+  listener->ForgetFailure();
   const auto status = db->Resume();
   if (status.ok()) return {};
   listener->NoteFailure();
   return FailRocksDb(status, "going on after an error");
+}
+
+// For what is in memory, and for a compaction of as much again.
+std::uint64_t Engine::RoomToGoOn() const {
+  std::uint64_t bytes = 0;
+  db->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &bytes);
+  return kRoomToGoOn + 2 * bytes;
 }
 
 Result<std::unique_ptr<Engine>> OpenEngine(const std::string& path,

@@ -13,7 +13,10 @@
 #include <rocksdb/listener.h>
 
 #include <atomic>
+#include <condition_variable>
+#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -32,31 +35,36 @@ tl::unexpected<Error> FailRocksDb(const rocksdb::Status& status, std::string_vie
 // The database holds bytes that no version of this program writes.
 tl::unexpected<Error> FailForm();
 
-// Notes what RocksDB does in the background.
+// Notes what RocksDB does in the background. Thread-safe.
 class EngineListener final : public rocksdb::EventListener {
  public:
-  void OnFlushCompleted(rocksdb::DB* /*db*/, const rocksdb::FlushJobInfo& /*info*/) override {
-    NoteFlush();
-  }
-  void OnBackgroundError(rocksdb::BackgroundErrorReason /*reason*/,
-                         rocksdb::Status* /*error*/) override {
-    failed_.store(true, std::memory_order_release);
-  }
+  void OnFlushCompleted(rocksdb::DB* db, const rocksdb::FlushJobInfo& info) override;
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
+  // Left to itself RocksDB would look for room every few seconds, and refuse to resume meanwhile.
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason reason, rocksdb::Status error,
+                            bool* by_itself) override;
 
   // So that flushed() asks RocksDB only after a flush.
   void NoteFlush() { flushed_.store(true, std::memory_order_release); }
   bool TakeFlush() { return flushed_.exchange(false, std::memory_order_acq_rel); }
 
-  // A flush or compaction has failed since the last TakeFailure().
+  // A flush or compaction has failed since the last ForgetFailure().
+  bool failed() const { return failed_.load(std::memory_order_acquire); }
   void NoteFailure() { failed_.store(true, std::memory_order_release); }
-  bool TakeFailure() {
-    return failed_.load(std::memory_order_acquire) &&
-           failed_.exchange(false, std::memory_order_acq_rel);
-  }
+  void ForgetFailure() { failed_.store(false, std::memory_order_release); }
+
+  // How many flushes and failures there have been; waits for one more, but not for ever.
+  std::uint64_t events() const;
+  void WaitForEventAfter(std::uint64_t events) const;
 
  private:
+  void AddEvent();
+
   std::atomic<bool> flushed_{true};
   std::atomic<bool> failed_{false};
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  std::uint64_t events_ = 0;
 };
 
 // An open RocksDB with its two families. As thread-safe as RocksDB itself. Shared: a scan keeps it
@@ -80,11 +88,15 @@ struct Engine {
   Result<std::optional<raft::Position>> Position(const rocksdb::ReadOptions& read) const;
   // The last configuration applied; nothing if none has been.
   Result<std::optional<raft::Configuration>> Configuration() const;
-  // Flushes both families together. With one of them empty or unchanged too.
+  // Flushes both families together; what was written before the call is durable on return.
   Status Flush() const;
   // After a failed flush or compaction RocksDB takes no more until it is told to go on: does that,
   // if need be, and once more what had failed. kNoSpace: there is still no room.
   Status GoOn() const;
+
+ private:
+  Status WaitUntilFlushed(raft::Index index) const;
+  std::uint64_t RoomToGoOn() const;
 };
 
 // kCorrupt: damaged.

@@ -52,7 +52,8 @@ class Reader {
 };
 
 tl::unexpected<Error> Damaged(const std::string& what) {
-  return Fail(ErrorCode::kCorrupt, "the snapshot's manifest is damaged: " + what);
+  return Fail(ErrorCode::kCorrupt,
+              "the snapshot's manifest is damaged: " + what + "; take or fetch another");
 }
 
 }  // namespace
@@ -85,6 +86,7 @@ std::string Manifest::Encode() const {
 }
 
 Result<Manifest> Manifest::Decode(std::string_view data) {
+  if (data.size() > kMaxManifestBytes) return Damaged("it is too large");
   if (data.size() < kHeaderBytes + kChecksumBytes || !data.starts_with(kMagic)) {
     return Damaged("it does not begin as one");
   }
@@ -95,7 +97,8 @@ Result<Manifest> Manifest::Decode(std::string_view data) {
   if (version != kVersion) {
     return Fail(ErrorCode::kMismatch, "the snapshot's manifest has format " +
                                           std::to_string(version) + ", and this version knows " +
-                                          std::to_string(kVersion));
+                                          std::to_string(kVersion) +
+                                          "; use the version that wrote it, or a newer one");
   }
   Reader reader(covered.substr(kHeaderBytes));
   Manifest manifest;

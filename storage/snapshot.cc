@@ -6,31 +6,13 @@
 #include <utility>
 
 #include "raft/assert.h"
-#include "storage/crc32c.h"
 #include "storage/files.h"
 
 namespace quorate::storage {
 namespace {
 
-constexpr std::uint64_t kReadBytes = 1 << 20;
 // Synced as it arrives: one sync over a whole database would hold up everyone else's.
 constexpr std::uint64_t kSyncBytes = 4 << 20;
-
-Result<std::uint32_t> ChecksumOf(const File& file, std::uint64_t bytes) {
-  std::uint32_t crc = 0;
-  for (std::uint64_t at = 0; at < bytes;) {
-    const Result<std::string> part = file.Read(at, std::min(kReadBytes, bytes - at));
-    if (!part) return Forward(part);
-    if (part->empty()) return Fail(ErrorCode::kCorrupt, "a snapshot's file became shorter");
-    crc = Crc32c(*part, crc);
-    at += part->size();
-  }
-  return crc;
-}
-
-bool NeverChanges(std::string_view name) {
-  return name.ends_with(".sst");
-}
 
 }  // namespace
 
@@ -66,13 +48,13 @@ Result<Manifest> SnapshotStore::Take(StateMachine& state,
     return Manifest{id, cluster_id_, std::move(*mark), std::move(*listed)};
   }();
   if (!manifest) {
-    // The first error is the one to report; what it left is removed at the next start at the
+    // The first error is the one to report; what is left is removed at the next start at the
     // latest.
     (void)RemoveTree(files_, kept.directory);
+    (void)RemoveTree(files_, kept.directory + ".tmp");
     return manifest;
   }
   kept.manifest = *manifest;
-  known_ = manifest->files;
   kept_.push_back(std::move(kept));
   return manifest;
 }
@@ -87,17 +69,9 @@ Result<std::vector<SnapshotFile>> SnapshotStore::ListFiles(const std::string& di
     if (!file) return Forward(file);
     const Result<std::uint64_t> size = (*file)->Size();
     if (!size) return Forward(size);
-    const auto same = [&](const SnapshotFile& known) {
-      return NeverChanges(name) && known.name == name && known.bytes == *size;
-    };
-    const auto known = std::find_if(known_.begin(), known_.end(), same);
-    if (known != known_.end()) {
-      listed.push_back(*known);
-      continue;
-    }
-    const Result<std::uint32_t> crc = ChecksumOf(**file, *size);
-    if (!crc) return Forward(crc);
-    listed.push_back({name, *size, *crc});
+    const Result<std::uint32_t> checksum = ChecksumOf(**file, 0, *size);
+    if (!checksum) return Forward(checksum);
+    listed.push_back({name, *size, *checksum});
   }
   return listed;
 }
@@ -108,7 +82,7 @@ Result<std::string> SnapshotStore::Read(std::uint64_t id, std::size_t file, std:
                                  [id](const Kept& one) { return one.manifest.id == id; });
   if (kept == kept_.end()) return Fail(ErrorCode::kNotFound, "that snapshot is no longer kept");
   if (file >= kept->manifest.files.size()) {
-    return Fail(ErrorCode::kInvalid, "the snapshot has no such file");
+    return Fail(ErrorCode::kInvalid, "the snapshot has no file number " + std::to_string(file));
   }
   if (kept->open_file == nullptr || kept->open_number != file) {
     Result<std::unique_ptr<File>> opened =
@@ -190,8 +164,16 @@ void IncomingSnapshot::Rewind() {
   next_offset_ = have_.empty() ? 0 : have_[0];
 }
 
+Status IncomingSnapshot::SyncOpenFile() {
+  if (open_file_ == nullptr || unsynced_ == 0) return {};
+  QUORATE_RETURN_IF_ERROR(open_file_->Sync());
+  unsynced_ = 0;
+  return {};
+}
+
 Status IncomingSnapshot::OpenFile(std::size_t number) {
   if (open_file_ != nullptr && open_number_ == number) return {};
+  QUORATE_RETURN_IF_ERROR(SyncOpenFile());
   const std::string path = directory_ + "/" + manifest_.files[number].name;
   const Result<bool> exists = files_->Exists(path);
   if (!exists) return Forward(exists);
@@ -204,26 +186,31 @@ Status IncomingSnapshot::OpenFile(std::size_t number) {
 }
 
 Status IncomingSnapshot::Write(const Chunk& chunk, std::string_view bytes) {
-  QUORATE_ASSERT(bytes.size() == chunk.bytes && chunk.offset == have_[chunk.file],
-                 "pieces arrive whole and in order");
+  if (chunk.file >= have_.size() || chunk.offset != have_[chunk.file] ||
+      bytes.size() != chunk.bytes ||
+      chunk.bytes > manifest_.files[chunk.file].bytes - chunk.offset) {
+    return Fail(ErrorCode::kInvalid, "a piece of a snapshot that was not asked for, or not next");
+  }
   QUORATE_RETURN_IF_ERROR(OpenFile(chunk.file));
   QUORATE_RETURN_IF_ERROR(open_file_->Write(chunk.offset, bytes));
-  const std::uint64_t before = have_[chunk.file];
   have_[chunk.file] += bytes.size();
   received_ += bytes.size();
-  if (before / kSyncBytes != have_[chunk.file] / kSyncBytes) return open_file_->Sync();
-  return {};
+  unsynced_ += bytes.size();
+  return unsynced_ >= kSyncBytes ? SyncOpenFile() : Status();
 }
 
+// What an earlier life has written was perhaps never synced, so all are.
 Status IncomingSnapshot::Finish() {
+  QUORATE_ASSERT(complete(), "a snapshot is finished once all of it is here");
   std::size_t damaged = 0;
   for (std::size_t i = 0; i < manifest_.files.size(); ++i) {
     const SnapshotFile& wanted = manifest_.files[i];
     QUORATE_RETURN_IF_ERROR(OpenFile(i));
     QUORATE_RETURN_IF_ERROR(open_file_->Sync());
-    const Result<std::uint32_t> crc = ChecksumOf(*open_file_, wanted.bytes);
-    if (!crc && crc.error().code != ErrorCode::kCorrupt) return Forward(crc);
-    if (crc && *crc == wanted.crc32c) continue;
+    unsynced_ = 0;
+    const Result<std::uint32_t> checksum = ChecksumOf(*open_file_, 0, wanted.bytes);
+    if (!checksum && checksum.error().code != ErrorCode::kCorrupt) return Forward(checksum);
+    if (checksum && *checksum == wanted.crc32c) continue;
     ++damaged;
     open_file_.reset();
     QUORATE_RETURN_IF_ERROR(files_->Remove(directory_ + "/" + wanted.name));
@@ -235,7 +222,8 @@ Status IncomingSnapshot::Finish() {
   QUORATE_RETURN_IF_ERROR(files_->SyncDirectory(directory_));
   if (damaged == 0) return {};
   return Fail(ErrorCode::kCorrupt,
-              std::to_string(damaged) + " files of the snapshot do not match their checksums");
+              std::to_string(damaged) +
+                  " files of the snapshot do not match their checksums and are fetched again");
 }
 
 }  // namespace quorate::storage

@@ -1,8 +1,8 @@
 // Snapshots on both sides: the one that a node keeps for others, and the one that it is fetching.
 //
 // A snapshot is a checkpoint of the state machine and a manifest. Whoever needs it asks for pieces
-// of its files; files that it already holds with the right length and checksum are not asked for,
-// so that fetching goes on after any interruption, even from another node's snapshot.
+// of its files; what it already holds of them is not asked for again, so that fetching goes on
+// after any interruption, even from another node's snapshot: the checksums decide at the end.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,9 @@ class SnapshotStore {
   SnapshotStore(FileSystem& files, std::string directory, std::uint64_t cluster_id);
 
   Status Clear();
-  // Takes a snapshot of `state` as it is now, beside Apply(). `unless_recorded` is the
-  // configuration if the state machine has applied none. kNoSpace leaves nothing behind.
+  // Takes a snapshot of `state` as it is now, beside Apply(), and reads all of it for its
+  // checksums. `unless_recorded` is the configuration if the state machine has applied none.
+  // kCorrupt: the state is damaged, and stays here. No failure leaves anything behind.
   Result<Manifest> Take(StateMachine& state, const raft::Configuration& unless_recorded,
                         std::uint64_t id);
   // Up to `bytes` at `offset` of file number `file` in the manifest of snapshot `id`; fewer only at
@@ -53,8 +54,6 @@ class SnapshotStore {
   const std::string directory_;
   const std::uint64_t cluster_id_;
   std::vector<Kept> kept_;
-  std::vector<SnapshotFile>
-      known_;  // checksums of files of earlier snapshots: sst files never change
 };
 
 // A piece of a file to ask for.
@@ -79,16 +78,18 @@ class IncomingSnapshot {
   std::optional<Chunk> Next(std::size_t max_bytes);
   // Hands out again what has been handed out and not been written.
   void Rewind();
-  // Pieces arrive in the order in which they were handed out.
+  // Pieces arrive in the order in which they were handed out; another is kInvalid, and nothing is
+  // written. kNoSpace: nothing counts as written either; try again later.
   Status Write(const Chunk& chunk, std::string_view bytes);
   bool complete() const { return received_ == manifest_.bytes(); }
-  // Syncs every file and checks it against its checksum. kCorrupt: those that differ are removed,
-  // and Next() asks for them again.
+  // Once it is complete: syncs every file and checks it against its checksum. kCorrupt: those that
+  // differ are removed, and Next() asks for them again.
   Status Finish();
 
  private:
   IncomingSnapshot(FileSystem& files, std::string directory, Manifest manifest);
   Status OpenFile(std::size_t number);
+  Status SyncOpenFile();
 
   FileSystem* files_;
   std::string directory_;
@@ -99,6 +100,7 @@ class IncomingSnapshot {
   std::uint64_t next_offset_ = 0;
   std::size_t open_number_ = 0;
   std::unique_ptr<File> open_file_;
+  std::uint64_t unsynced_ = 0;  // bytes, of open_file_
 };
 
 }  // namespace quorate::storage
