@@ -289,6 +289,9 @@ Result<std::unique_ptr<DataDir>> DataDir::Open(FileSystem& files, const std::str
   QUORATE_RETURN_IF_ERROR(CheckExpected(path, *identity, expected));
   const Result<CurrentDatabase> current = ReadCurrent(files, path);
   if (!current) return Forward(current);
+  // An earlier process may have been killed between giving IDENTITY or CURRENT its name and syncing
+  // that: both can be read, and a power cut would still lose them, with everything built on them.
+  QUORATE_RETURN_IF_ERROR(files.SyncDirectory(path));
   return std::unique_ptr<DataDir>(new DataDir(files, path, *identity, *current, std::move(*lock)));
 }
 
