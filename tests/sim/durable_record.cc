@@ -31,10 +31,11 @@ raft::Term DurableRecord::WrittenTermAt(raft::Index index) const {
 }
 
 bool DurableRecord::Certain(raft::Index index, raft::Term term) const {
-  return TermAt(index) == term &&
-         std::none_of(pending_.begin(), pending_.end(), [index](const Pending& batch) {
-           return batch.first != 0 && batch.first <= index;
-         });
+  const auto replaces = [index](const Pending& batch) {
+    return batch.first != 0 && batch.first <= index;
+  };
+  return TermAt(index) == term && std::none_of(pending_.begin(), pending_.end(), replaces) &&
+         std::none_of(uncertain_.begin(), uncertain_.end(), replaces);
 }
 
 void DurableRecord::Overwrite(std::vector<raft::Term>& log, const Pending& batch) {
@@ -43,19 +44,32 @@ void DurableRecord::Overwrite(std::vector<raft::Term>& log, const Pending& batch
   log.insert(log.end(), batch.terms.begin(), batch.terms.end());
 }
 
-void DurableRecord::Issue(SimTime begin, SimTime end, const raft::AppendBatch& batch) {
+DurableRecord::Pending DurableRecord::Describe(SimTime begin, SimTime end,
+                                               const raft::AppendBatch& batch) {
   Pending pending{
       begin, end, batch.hard_state, batch.entries.empty() ? 0 : batch.entries.front().index, {}};
   for (const raft::Entry& entry : batch.entries) pending.terms.push_back(entry.term);
-  Overwrite(written_, pending);
-  pending_.push_back(std::move(pending));
+  return pending;
+}
+
+void DurableRecord::Issue(SimTime begin, SimTime end, const raft::AppendBatch& batch) {
+  uncertain_.clear();  // what was given up has been written again, before this
+  pending_.push_back(Describe(begin, end, batch));
+  Overwrite(written_, pending_.back());
+}
+
+void DurableRecord::IssueUncertain(const raft::AppendBatch& batch) {
+  uncertain_.push_back(Describe(SimTime::max(), SimTime::max(), batch));
+  Overwrite(written_, uncertain_.back());
 }
 
 void DurableRecord::Settle(SimTime now) {
-  for (; !pending_.empty() && pending_.front().end <= now; pending_.pop_front()) {
-    Overwrite(terms_, pending_.front());
-    if (pending_.front().hard_state) hard_state_ = *pending_.front().hard_state;
+  auto batch = pending_.begin();
+  for (; batch != pending_.end() && batch->end <= now; ++batch) {
+    Overwrite(terms_, *batch);
+    if (batch->hard_state) hard_state_ = *batch->hard_state;
   }
+  pending_.erase(pending_.begin(), batch);
 }
 
 void DurableRecord::Killed(SimTime now) {
@@ -73,9 +87,11 @@ void DurableRecord::PowerCut(SimTime now) {
 std::optional<std::string> DurableRecord::Contradiction(const storage::LogRecovery& found) const {
   raft::Index certain = last();
   bool known = found.hard_state == hard_state_;
-  for (const Pending& batch : pending_) {
-    if (batch.first != 0) certain = std::min(certain, batch.first - 1);
-    known = known || found.hard_state == batch.hard_state;
+  for (const auto& batches : {&pending_, &uncertain_}) {
+    for (const Pending& batch : *batches) {
+      if (batch.first != 0) certain = std::min(certain, batch.first - 1);
+      known = known || found.hard_state == batch.hard_state;
+    }
   }
   if (!known) {
     return "recovered " + Show(found.hard_state) + ", but " + Show(hard_state_) + " was durable";
@@ -99,6 +115,7 @@ void DurableRecord::Restart(const storage::LogRecovery& found) {
   hard_state_ = found.hard_state;
   terms_ = written_ = Expand(found.contents);
   pending_.clear();
+  uncertain_.clear();
 }
 
 }  // namespace quorate::sim

@@ -1,7 +1,6 @@
 // What a node's disk must hold after any crash, kept apart from the log's own bookkeeping.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +17,9 @@ namespace quorate::sim {
 class DurableRecord {
  public:
   void Issue(SimTime begin, SimTime end, const raft::AppendBatch& batch);
+  // The log gave `batch` up half way: a crash may find any part of it, until it is written again or
+  // the process ends.
+  void IssueUncertain(const raft::AppendBatch& batch);
   void Settle(SimTime now);
   // The process died: syncs that had not begun will never end. So did the machine: nor will those
   // under way.
@@ -49,12 +51,14 @@ class DurableRecord {
     raft::Index first = 0;  // of terms; 0: no entries
     std::vector<raft::Term> terms;
   };
+  static Pending Describe(SimTime begin, SimTime end, const raft::AppendBatch& batch);
   static void Overwrite(std::vector<raft::Term>& log, const Pending& batch);
 
   raft::HardState hard_state_;
   std::vector<raft::Term> terms_;
   std::vector<raft::Term> written_;
-  std::deque<Pending> pending_;
+  std::vector<Pending> pending_;
+  std::vector<Pending> uncertain_;
 };
 
 }  // namespace quorate::sim

@@ -16,6 +16,8 @@ void Faults::Start() {
 }
 
 void Faults::ScheduleNext() {
+  const auto& weights = env_.plan.faults.weights;
+  if (std::all_of(weights.begin(), weights.end(), [](auto weight) { return weight == 0; })) return;
   env_.events.After(random_.Interval(env_.plan.faults.mean), [this] {
     if (healed_) return;
     Inject(Choose());
@@ -54,6 +56,10 @@ void Faults::StartLater(raft::NodeId id) {
     if (nodes_[id]->wiped() && healed_) return;
     nodes_[id]->Start();
   });
+}
+
+void Faults::OnEnded(raft::NodeId id) {
+  if (!healed_) StartLater(id);
 }
 
 void Faults::CutBothWays(raft::NodeId a, raft::NodeId b) {
@@ -116,6 +122,25 @@ bool Faults::OnRecordEverywhere(const Node& node) const {
   });
 }
 
+// The others must be a majority, or the cluster could not go on.
+bool Faults::MayLoseAnother() const {
+  const auto lost = std::count_if(nodes_.begin() + 1, nodes_.end(),
+                                  [](const auto& node) { return node->lost(); });
+  return (static_cast<std::size_t>(lost) + 1) * 2 < nodes_.size() - 1;
+}
+
+void Faults::MaybeRot(Node& node) {
+  if (node.lost() || !node.established() || !MayLoseAnother()) return;
+  node.Rot();
+  StartLater(node.id());
+}
+
+void Faults::FillDisk(raft::NodeId id) {
+  nodes_[id]->disk().FillUp(random_.Below(env_.plan.faults.disk_room_max + 1));
+  env_.events.After(random_.Between(Millis(5), env_.plan.faults.disk_full_max),
+                    [this, id] { nodes_[id]->disk().FreeUp(); });
+}
+
 // At most one node is replaced, and only once every other node has its uuid in its durable log:
 // before that, the cluster has not called itself ready, and a wiped voter could not be told from
 // the real one.
@@ -123,7 +148,8 @@ void Faults::MaybeWipe() {
   const bool earlier =
       std::any_of(nodes_.begin() + 1, nodes_.end(), [](const auto& node) { return node->wiped(); });
   const raft::NodeId id = AnyNode();
-  if (earlier || nodes_.size() <= 3 || !nodes_[id]->up() || !OnRecordEverywhere(*nodes_[id]))
+  if (earlier || !MayLoseAnother() || nodes_[id]->lost() || !nodes_[id]->up() ||
+      !OnRecordEverywhere(*nodes_[id]))
     return;
   nodes_[id]->CutPower();
   nodes_[id]->Wipe();
@@ -181,6 +207,14 @@ void Faults::Inject(Fault fault) {
       return BreakConnections(id);
     case Fault::kWipe:
       return MaybeWipe();
+    case Fault::kDiskFull:
+      return FillDisk(id);
+    case Fault::kWriteError:
+      return node.disk().FailNextWrite();
+    case Fault::kSyncError:
+      return node.disk().FailNextSync();
+    case Fault::kBitRot:
+      return MaybeRot(node);
     case Fault::kCount:
       return;
   }
@@ -189,9 +223,11 @@ void Faults::Inject(Fault fault) {
 void Faults::HealEverything() {
   healed_ = true;
   env_.network.BecomePerfect();
+  env_.crash_points.Stop();
   for (std::size_t id = 1; id < nodes_.size(); ++id) {
     Node& node = *nodes_[id];
     node.SlowDisk(SimTime{0});
+    node.disk().Heal();
     if (node.up()) node.Resume();
   }
   KeepStarting();

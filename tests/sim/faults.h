@@ -14,6 +14,7 @@ class Faults {
   // Ends every fault and starts every node that may start: the cluster must converge from here.
   void HealEverything();
   void OnLeader(raft::NodeId leader);
+  void OnEnded(raft::NodeId node);
 
  private:
   void ScheduleNext();
@@ -29,6 +30,9 @@ class Faults {
   void BreakConnections(raft::NodeId node);
   void IsolateWithVictim(raft::NodeId leader);
   void MaybeWipe();
+  void MaybeRot(Node& node);
+  void FillDisk(raft::NodeId node);
+  bool MayLoseAnother() const;
   void KeepStarting();
   bool OnRecordEverywhere(const Node& node) const;
 

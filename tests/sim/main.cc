@@ -10,9 +10,12 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/sim/controls.h"
+#include "tests/sim/crash_points.h"
 #include "tests/sim/runner.h"
+#include "tests/sim/shrink.h"
 #include "tests/sim/world.h"
 
 namespace quorate::sim {
@@ -23,6 +26,8 @@ struct Arguments {
   std::optional<std::uint64_t> seed;
   std::string control;
   std::string profile;
+  std::string settings;
+  bool crash_points = false;
   bool controls = false;
   bool list_controls = false;
   bool trace = false;
@@ -32,6 +37,9 @@ struct Arguments {
 
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
+// Runs spent on making one failure simpler, and failures of a range that are worth it.
+constexpr std::uint64_t kShrinkRuns = 200;
+constexpr std::uint64_t kShrunkFailures = 3;
 
 std::optional<std::uint64_t> ParseNumber(std::string_view text) {
   std::uint64_t number = 0;
@@ -65,6 +73,7 @@ SeedReport Report(std::uint64_t seed, const Outcome& outcome) {
   report.operations = outcome.operations;
   report.writes = outcome.writes;
   report.strong_reads = outcome.strong_reads;
+  report.crash_counts = outcome.crash_counts;
   if (outcome.violation) {
     std::snprintf(report.invariant, sizeof(report.invariant), "%s",
                   outcome.violation->invariant.c_str());
@@ -78,18 +87,27 @@ SeedReport Report(std::uint64_t seed, const Outcome& outcome) {
 struct Choice {
   const ControlCase* control = nullptr;
   std::optional<Profile> profile;
+  std::string settings;       // on top of the plan
+  bool crash_points = false;  // each seed lets nodes die at the next point
 };
 
 Plan PlanFor(std::uint64_t seed, const Choice& choice) {
-  if (choice.control != nullptr) return MakePlan(seed, *choice.control);
-  return MakePlan(seed, choice.profile.value_or(ProfileOf(seed)));
+  Plan plan = choice.control != nullptr ? MakePlan(seed, *choice.control)
+                                        : MakePlan(seed, choice.profile.value_or(ProfileOf(seed)));
+  if (choice.crash_points) LetDieAt(seed, plan);
+  ApplySettings(plan, choice.settings);
+  return plan;
+}
+
+SeedReport RunPlan(const Plan& plan) {
+  return Report(plan.seed, World(plan, nullptr).Run());
 }
 
 SeedReport RunSeed(std::uint64_t seed, const Choice& choice, bool twice) {
   const Plan plan = PlanFor(seed, choice);
-  const SeedReport report = Report(seed, World(plan, nullptr).Run());
+  const SeedReport report = RunPlan(plan);
   if (!twice) return report;
-  SeedReport again = Report(seed, World(plan, nullptr).Run());
+  SeedReport again = RunPlan(plan);
   if (again.trace_hash != report.trace_hash && !again.failed) {
     again.failed = true;
     std::snprintf(again.invariant, sizeof(again.invariant), "deterministic");
@@ -100,13 +118,44 @@ SeedReport RunSeed(std::uint64_t seed, const Choice& choice, bool twice) {
   return again;
 }
 
-void PrintFailure(const SeedReport& report, const Choice& choice) {
+std::string Flags(const Choice& choice) {
   std::string flags;
   if (choice.control != nullptr) flags = " --control " + std::string(choice.control->name);
   if (choice.profile) flags = std::string(" --profile ") + ToString(*choice.profile);
+  if (choice.crash_points) flags += " --crash-points";
+  if (!choice.settings.empty()) flags += " --set " + choice.settings;
+  return flags;
+}
+
+void PrintFailure(const SeedReport& report, const Choice& choice) {
   std::printf("seed %" PRIu64 " FAILED: %s: %s\n  replay: quorate-sim --seed %" PRIu64
               "%s --trace\n",
-              report.seed, report.invariant, report.detail, report.seed, flags.c_str());
+              report.seed, report.invariant, report.detail, report.seed, Flags(choice).c_str());
+}
+
+// In a process of its own, which may die.
+bool FailsLike(const SeedReport& failure, const Plan& plan) {
+  bool same = false;
+  RunSeeds(
+      {plan.seed, plan.seed}, 1, [&plan](std::uint64_t) { return RunPlan(plan); },
+      [&](const SeedReport& report) {
+        same = report.failed && std::string_view(report.invariant) == failure.invariant;
+        return true;
+      });
+  return same;
+}
+
+void PrintShrunk(const SeedReport& failure, Choice choice) {
+  const Shrunk shrunk = Shrink(
+      PlanFor(failure.seed, choice),
+      [&failure](const Plan& plan) { return FailsLike(failure, plan); }, kShrinkRuns);
+  if (shrunk.settings.empty()) return;
+  if (!choice.settings.empty()) choice.settings += ",";
+  choice.settings += Join(shrunk.settings);
+  std::printf("  smaller, after %" PRIu64 " runs: quorate-sim --seed %" PRIu64
+              "%s --trace\n  which is: %s\n",
+              shrunk.runs, failure.seed, Flags(choice).c_str(),
+              Describe(PlanFor(failure.seed, choice)).c_str());
 }
 
 int RunOne(const Arguments& arguments, const Choice& choice) {
@@ -125,13 +174,29 @@ int RunOne(const Arguments& arguments, const Choice& choice) {
               outcome.committed, outcome.terms, report.trace_hash);
   if (!report.failed) return 0;
   PrintFailure(report, choice);
+  if (!arguments.trace) PrintShrunk(report, choice);
   return kFailed;
+}
+
+// The table of --crash-points. False if a point was never the place of a death.
+bool PrintCrashPoints(const CrashCounts& counts) {
+  bool all = true;
+  std::printf("%-36s %12s %8s\n", "point", "passed", "died");
+  const auto points = AllCrashPoints();
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    std::printf("%-36s %12" PRIu64 " %8" PRIu32 "%s\n", points[i].c_str(), counts[i].passed,
+                counts[i].crashed, counts[i].crashed == 0 ? "  NEVER" : "");
+    all = all && counts[i].crashed > 0;
+  }
+  return all;
 }
 
 int RunRange(const Arguments& arguments, const Choice& choice, SeedRange seeds) {
   const auto started = std::chrono::steady_clock::now();
   const std::uint64_t total = seeds.last - seeds.first + 1;
   std::uint64_t done = 0, failed = 0, events = 0, operations = 0, writes = 0, reads = 0, hash = 0;
+  CrashCounts crash_counts{};
+  std::vector<SeedReport> failures;
   const bool progress = isatty(STDERR_FILENO) != 0;
   RunSeeds(
       seeds, arguments.jobs,
@@ -144,7 +209,12 @@ int RunRange(const Arguments& arguments, const Choice& choice, SeedRange seeds) 
         writes += report.writes;
         reads += report.strong_reads;
         hash += Mix(report.trace_hash ^ report.seed);  // whatever the order of arrival
+        for (std::size_t i = 0; i < crash_counts.size(); ++i) {
+          crash_counts[i].passed += report.crash_counts[i].passed;
+          crash_counts[i].crashed += report.crash_counts[i].crashed;
+        }
         if (report.failed) PrintFailure(report, choice);
+        if (report.failed && failures.size() < kShrunkFailures) failures.push_back(report);
         if (progress)
           std::fprintf(stderr, "\r%" PRIu64 "/%" PRIu64 " seeds, %" PRIu64 " failed ", done, total,
                        failed);
@@ -158,7 +228,12 @@ int RunRange(const Arguments& arguments, const Choice& choice, SeedRange seeds) 
               "; %.1f s\n",
               done, failed, events, operations, writes, reads, hash, seconds);
   if (arguments.verify_determinism) std::printf("each seed ran twice\n");
-  return failed == 0 ? 0 : kFailed;
+  const bool all_points = !choice.crash_points || PrintCrashPoints(crash_counts);
+  for (const SeedReport& failure : failures) {
+    std::printf("seed %" PRIu64 " (%s):\n", failure.seed, failure.invariant);
+    PrintShrunk(failure, choice);
+  }
+  return failed == 0 && all_points ? 0 : kFailed;
 }
 
 // True if the bug was found within its budget.
@@ -167,7 +242,7 @@ bool RunControl(const Arguments& arguments, const ControlCase& control) {
   RunSeeds(
       {1, control.budget}, arguments.jobs,
       [&control](std::uint64_t seed) {
-        return RunSeed(seed, {&control, std::nullopt}, false);
+        return RunSeed(seed, {&control, std::nullopt, {}, false}, false);
       },
       [&caught](const SeedReport& report) {
         if (report.failed) caught = report;
@@ -219,6 +294,12 @@ int Dispatch(const Arguments& arguments) {
     choice.profile = ParseProfile(arguments.profile);
     if (!choice.profile) return UsageError("no profile '" + arguments.profile + "'");
   }
+  choice.crash_points = arguments.crash_points;
+  choice.settings = arguments.settings;
+  Plan scratch = MakePlan(1, Profile::kGeneral);
+  if (const auto wrong = ApplySettings(scratch, choice.settings)) {
+    return UsageError("--set does not know '" + *wrong + "'; it takes " + SettingNames());
+  }
   if (arguments.seed) return RunOne(arguments, choice);
   if (arguments.trace) return UsageError("--trace needs --seed");
   if (choice.control != nullptr) return RunControl(arguments, *choice.control) ? 0 : kFailed;
@@ -245,6 +326,11 @@ int main(int argc, char** argv) {
   app.add_option(
       "--profile", arguments.profile,
       "Favour some faults in every seed: general, leader-changes, slow-tails, crashes, reordering");
+  app.add_option("--set", arguments.settings,
+                 "Leave something out of every seed's plan: " + quorate::sim::SettingNames());
+  app.add_flag("--crash-points", arguments.crash_points,
+               "Let nodes die at each named point in turn, one point per seed; every point must be "
+               "hit");
   app.add_flag("--controls", arguments.controls, "Every control in turn; each must be caught");
   app.add_flag("--list-controls", arguments.list_controls, "Name the controls");
   app.add_flag("--verify-determinism", arguments.verify_determinism,
@@ -254,9 +340,13 @@ int main(int argc, char** argv) {
       "Examples:\n"
       "  quorate-sim --seeds 1..500\n"
       "  quorate-sim --seed 42 --trace | less\n"
+      "  quorate-sim --seed 42 --set no-pause,nodes=3,duration=2000\n"
+      "  quorate-sim --crash-points --seeds 1..1000\n"
       "  quorate-sim --control token-by-position\n"
       "  quorate-sim --seed 3 --control stale-read --trace\n"
-      "Exit codes: 0 all is well, 1 a seed failed or a control was not caught, 2 wrong usage.");
+      "Exit codes: 0 all is well, 1 a seed failed, a control was not caught or a crash point not "
+      "hit, "
+      "2 wrong usage.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -104,7 +104,9 @@ storage::Result<std::vector<Applied>> ModelStateMachine::Apply(
     std::span<const raft::Entry> entries) {
   std::vector<Applied> results;
   results.reserve(entries.size());
+  pass_("before apply");
   for (const raft::Entry& entry : entries) results.push_back(ApplyOne(entry));
+  pass_("after apply");
   return results;
 }
 
@@ -121,8 +123,14 @@ std::unique_ptr<storage::StateView> ModelStateMachine::View() const {
   return std::make_unique<ModelView>(state_);
 }
 
+void ModelStateMachine::BeginFlush(SimTime end) {
+  pass_("before flush");
+  store_.Begin(state_, end);
+  pass_("after flush");
+}
+
 storage::Status ModelStateMachine::Flush() {
-  store_.Begin(state_, now_());
+  BeginFlush(now_());
   return {};
 }
 

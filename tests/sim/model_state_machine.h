@@ -13,6 +13,7 @@
 
 #include "storage/state_machine.h"
 #include "tests/sim/random.h"
+#include "tests/sim/watched_files.h"
 
 namespace quorate::sim {
 
@@ -61,9 +62,11 @@ class ModelStateMachine : public storage::StateMachine {
   // Called for every entry as it is applied, with the hash of the state after it.
   using Observer = std::function<void(const raft::Entry& entry, std::uint64_t hash)>;
 
-  ModelStateMachine(FlushStore& store, std::function<SimTime()> now, Observer observer)
+  ModelStateMachine(FlushStore& store, std::function<SimTime()> now, PassPoint pass,
+                    Observer observer)
       : store_(store),
         now_(std::move(now)),
+        pass_(std::move(pass)),
         observer_(std::move(observer)),
         state_(store.Durable(now_())) {}
 
@@ -77,7 +80,7 @@ class ModelStateMachine : public storage::StateMachine {
   storage::Status Flush() override;
 
   // A flush of what is applied now, which ends and counts at `end`.
-  void BeginFlush(SimTime end) { store_.Begin(state_, end); }
+  void BeginFlush(SimTime end);
   std::uint64_t hash() const { return state_.hash; }
 
  private:
@@ -85,6 +88,7 @@ class ModelStateMachine : public storage::StateMachine {
 
   FlushStore& store_;
   std::function<SimTime()> now_;
+  PassPoint pass_;
   Observer observer_;
   ModelState state_;
 };

@@ -1,6 +1,8 @@
 #include "tests/sim/node.h"
 
+#include <iterator>
 #include <utility>
+#include <variant>
 
 #include "raft/assert.h"
 #include "raft/format.h"
@@ -20,6 +22,14 @@ raft::Configuration Founders(int nodes) {
   return raft::Configuration::Bootstrap(std::move(members));
 }
 
+const char* NameOf(const raft::Message& message) {
+  constexpr const char* kNames[] = {"vote request",       "vote reply",       "append",
+                                    "append reply",       "heartbeat",        "heartbeat reply",
+                                    "read index request", "read index reply", "timeout now"};
+  static_assert(std::size(kNames) == std::variant_size_v<raft::MessageBody>);
+  return kNames[message.body.index()];
+}
+
 }  // namespace
 
 Node::Node(const Environment& environment, raft::NodeId id, Random random)
@@ -28,7 +38,8 @@ Node::Node(const Environment& environment, raft::NodeId id, Random random)
       random_(random),
       clock_(raft::Time{random_.Between(0, 1'000'000'000'000)},
              random_.Between(-env_.plan.drift_ppm_max, env_.plan.drift_ppm_max)),
-      disk_(env_.plan.disk, random_.Fork()) {
+      disk_(env_.plan.disk, random_.Fork()),
+      files_(disk_, [this](const std::string& point) { Pass(point); }) {
   if (env_.plan.world_control == WorldControl::kLyingDisk) disk_.BreakSyncs();
 }
 
@@ -44,38 +55,97 @@ void Node::Note(std::string_view what, const std::string& detail) {
 // ------------------------------------------------------------------------------------------
 
 void Node::Start() {
-  if (state_ != State::kDown) return;
+  if (state_ != State::kDown || quarantined_) return;
   state_ = State::kBooting;
   Note("start");
   disk_.Begin(env_.events.now());
-  Boot();
+  failures_at_start_ = disk_.failures();
+  refusals_at_start_ = disk_.refusals();
+  Survives([this] { Boot(); }, [this] { return disk_.End(); });
+}
+
+void Node::Pass(const std::string& point) {
+  if (dying_ || wiped_) return;
+  env_.crash_points.Pass(state_ == State::kBooting ? "boot: " + point : point);
+}
+
+bool Node::Survives(const std::function<void()>& work, const std::function<SimTime()>& when) {
+  try {
+    work();
+    return true;
+  } catch (const Crash& crash) {
+    Note("dies", std::string(crash.point));
+    dying_ = true;
+    if (when() <= env_.events.now()) {
+      Die();
+    } else {
+      env_.events.At(when(), [this, life = life_] {
+        if (life == life_) Die();
+      });
+    }
+    return false;
+  }
+}
+
+void Node::Die() {
+  if (random_.Chance(0.5)) {
+    CutPower();
+  } else {
+    Kill();
+  }
+  env_.on_ended(id_);
 }
 
 std::unique_ptr<storage::DataDir> Node::OpenDirectory() {
   const storage::DataDir::Expected expected{kClusterId, id_};
-  auto opened = storage::DataDir::Open(disk_, kDirectory, expected);
+  auto opened = storage::DataDir::Open(files_, kDirectory, expected);
   if (opened) return std::move(*opened);
   const bool first_boot = opened.error().code == storage::ErrorCode::kNotFound && !bootstrapped_;
-  if (!first_boot)
-    Violate("directory-survives", "node " + std::to_string(id_) + ": " + opened.error().message);
+  if (!first_boot) {
+    RefuseToStart("directory-survives", opened.error());
+    return nullptr;
+  }
   const bool impostor = wiped_ && env_.plan.world_control == WorldControl::kWipedVoter;
   const raft::Uuid uuid = impostor ? uuid_ : raft::Uuid{random_.Next(), random_.Next()};
   const auto make_log = [this](const std::string& path) {
-    return storage::Log::Create(disk_, path, {env_.plan.segment_bytes}, Founders(env_.plan.nodes));
+    return storage::Log::Create(files_, path, {env_.plan.segment_bytes}, Founders(env_.plan.nodes));
   };
-  auto made = storage::DataDir::Bootstrap(disk_, kDirectory, expected, uuid, make_log);
-  if (!made)
-    Violate("first-boot-succeeds", "node " + std::to_string(id_) + ": " + made.error().message);
-  return std::move(*made);
+  auto made = storage::DataDir::Bootstrap(files_, kDirectory, expected, uuid, make_log);
+  if (made) return std::move(*made);
+  RefuseToStart("first-boot-succeeds", made.error());
+  return nullptr;
+}
+
+void Node::RefuseToStart(const char* invariant, const storage::Error& error) {
+  const bool damage = error.code == storage::ErrorCode::kCorrupt ||
+                      error.code == storage::ErrorCode::kMismatch ||
+                      error.code == storage::ErrorCode::kNotFound;
+  const bool quarantined = rotten_ && damage;
+  if (!quarantined && !DiskFailed() && !DiskRefused())
+    Violate(invariant, "node " + std::to_string(id_) + ": " + error.message);
+  Note(quarantined ? "quarantined" : "does not start", error.message);
+  quarantined_ = quarantined;
+  EndProcess();
+  disk_.KillProcess(env_.events.now());
+  env_.on_ended(id_);
+}
+
+// What damage inside the last batch leaves looks like a torn tail (D4): the log says that it has
+// cut something, and more than that nobody can know. A node whose disk is known to rot and whose
+// log was cut stays out of the run.
+bool Node::TailMayHaveRotted(const storage::LogRecovery& recovery) const {
+  return rotten_ && recovery.cut_bytes > 0;
 }
 
 void Node::Boot() {
   directory_ = OpenDirectory();
-  auto opened = storage::Log::Open(disk_, directory_->log_path(), {env_.plan.segment_bytes});
+  if (directory_ == nullptr) return;
+  auto opened = storage::Log::Open(files_, directory_->log_path(), {env_.plan.segment_bytes});
   // Crashes tear and lose what was not synced; none of that may be taken for damage.
-  if (!opened)
-    Violate("a-crash-is-not-corruption",
-            "node " + std::to_string(id_) + ": " + opened.error().message);
+  if (!opened) return RefuseToStart("a-crash-is-not-corruption", opened.error());
+  if (TailMayHaveRotted(opened->recovery)) {
+    return RefuseToStart("", {storage::ErrorCode::kCorrupt, "the log was cut on a rotten disk"});
+  }
   auto log = std::make_shared<storage::Log::Opened>(std::move(*opened));
   env_.events.At(disk_.End(), [this, life = life_, log] {
     if (life == life_) FinishBoot(std::move(*log));
@@ -87,8 +157,9 @@ void Node::FinishBoot(storage::Log::Opened opened) {
   uuid_ = directory_->identity().uuid;
   const std::uint64_t boot_id = random_.Next();
   const auto now = [this] { return env_.events.now(); };
+  const auto pass = [this](const std::string& point) { Pass(point); };
   auto machine = std::make_unique<ModelStateMachine>(
-      flushes_, now, [this](const raft::Entry& entry, std::uint64_t hash) {
+      flushes_, now, pass, [this](const raft::Entry& entry, std::uint64_t hash) {
         env_.trace.Event(env_.events.now(), id_, "apply", {entry.index, entry.term, hash},
                          [&entry] {
                            return std::to_string(entry.index) + " term " +
@@ -121,7 +192,7 @@ void Node::EndProcess() {
   replica_.reset();
   machine_ = nullptr;
   directory_.reset();
-  pump_due_ = leaving_ = ended_ = false;
+  pump_due_ = leaving_ = ended_ = dying_ = false;
   tick_at_.reset();
   checked_freshness_.reset();
   paused_until_ = SimTime{0};
@@ -150,6 +221,14 @@ void Node::Wipe() {
   bootstrapped_ = false;
   wiped_ = true;
   env_.invariants.OnWipe(id_);
+}
+
+void Node::Rot() {
+  CutPower();
+  if (const auto where = disk_.Rot()) {
+    Note("rotten", *where);
+    rotten_ = true;
+  }
 }
 
 void Node::ShutDown() {
@@ -201,14 +280,14 @@ void Node::OnLoopAt(SimTime when, std::function<void()> action) {
 }
 
 void Node::RunOnLoop(const std::function<void()>& action) {
-  action();
-  AfterEvent();
+  if (Survives(action, [this] { return env_.events.now(); })) AfterEvent();
 }
 
 void Node::AfterEvent() {
   if (!up()) return;
   if (ended_) {
     Kill();
+    env_.on_ended(id_);
     return;
   }
   if (!wiped_) {
@@ -266,7 +345,8 @@ void Node::StartJob(std::size_t lane) {
   const SimTime wake_up{random_.Between(1, 40)};
   OnLoopAt(env_.events.now() + wake_up, [this, lane] {
     disk_.Begin(env_.events.now());
-    lanes_[lane].jobs.front().work();
+    const auto moment = [this] { return disk_.End(); };
+    if (!Survives([this, lane] { lanes_[lane].jobs.front().work(); }, moment)) return;
     const SimTime end = disk_.End() + SimTime{random_.Between(1, 60)};
     env_.trace.Event(env_.events.now(), id_, "work",
                      {lane, static_cast<std::uint64_t>(end.count())}, [this, lane, end] {
@@ -286,7 +366,9 @@ void Node::StartJob(std::size_t lane) {
 
 void Node::Fatal(const std::string& why) {
   Note("fatal", why);
-  if (!wiped_) Violate("healthy-nodes-run-on", "node " + std::to_string(id_) + ": " + why);
+  // A disk that fails is the one good reason; a damaged one another.
+  if (!lost() && !DiskFailed() && !DiskRefused())
+    Violate("healthy-nodes-run-on", "node " + std::to_string(id_) + ": " + why);
   ended_ = true;
 }
 
@@ -308,7 +390,10 @@ void Node::OnSoftState(const raft::SoftState& state) {
 
 void Node::Send(raft::Message message) {
   env_.invariants.OnSend(env_.events.now(), core(), message);
+  const std::string point = std::string("send ") + NameOf(message);
+  Pass("before " + point);
   env_.network.Send(std::move(message));
+  Pass("after " + point);
 }
 
 void Node::Deliver(raft::Message message) {

@@ -14,6 +14,7 @@
 #include "src/replica.h"
 #include "storage/data_dir.h"
 #include "tests/sim/clock.h"
+#include "tests/sim/crash_points.h"
 #include "tests/sim/event_queue.h"
 #include "tests/sim/history.h"
 #include "tests/sim/invariants.h"
@@ -22,6 +23,7 @@
 #include "tests/sim/plan.h"
 #include "tests/sim/trace.h"
 #include "tests/sim/virtual_disk.h"
+#include "tests/sim/watched_files.h"
 
 namespace quorate::sim {
 
@@ -32,8 +34,11 @@ struct Environment {
   Trace& trace;
   Invariants& invariants;
   Network& network;
+  CrashPoints& crash_points;
   // A node has been elected; called on its loop, with its first messages on their way.
   std::function<void(raft::NodeId)> on_leader;
+  // A node has ended by itself, not by a fault of the plan: someone must start it again.
+  std::function<void(raft::NodeId)> on_ended;
 };
 
 struct Request {
@@ -67,6 +72,12 @@ class Node : private server::Host {
   bool leaving() const { return leaving_; }
   // Replaced by an empty directory: it must never take part again.
   bool wiped() const { return wiped_; }
+  // Its disk is damaged, and it has said so: it does not start.
+  bool quarantined() const { return quarantined_; }
+  // Whether the cluster must do without it for good.
+  bool lost() const { return wiped_ || rotten_; }
+  // Has had a first boot that succeeded.
+  bool established() const { return bootstrapped_; }
   raft::Uuid uuid() const { return uuid_; }
   // Of a node that is up.
   const raft::Raft& core() const { return replica_->core(); }
@@ -80,9 +91,11 @@ class Node : private server::Host {
   void CutPower();  // the machine
   void ShutDown();  // cleanly; then it is down
   void Wipe();      // of a node that is down
+  void Rot();       // the machine is off; a bit of its disk flips
   void Pause(SimTime duration);
   void Resume();
   void SlowDisk(SimTime extra) { disk_.SetExtraDelay(extra); }
+  VirtualDisk& disk() { return disk_; }
   void TransferLeadership(raft::NodeId target);
   void ConnectionBroke(raft::NodeId peer);
 
@@ -127,9 +140,21 @@ class Node : private server::Host {
   void ScheduleFlush();
   void StartJob(std::size_t lane);
   void EndProcess();
+  // Passes a crash point; throws Crash if the node dies there.
+  void Pass(const std::string& point);
+  // Runs a part of the code under test. False if it came to a crash point at which the node dies,
+  // at the moment that `when` gives.
+  bool Survives(const std::function<void()>& work, const std::function<SimTime()>& when);
+  void Die();
+  // Its disk has failed a call, or refused one for lack of room, in this life.
+  bool DiskFailed() const { return disk_.failures() > failures_at_start_; }
+  bool DiskRefused() const { return disk_.refusals() > refusals_at_start_; }
 
   std::unique_ptr<storage::DataDir> OpenDirectory();
   void Boot();
+  // The process gives up at the start, as it should; or a promise is broken.
+  void RefuseToStart(const char* invariant, const storage::Error& error);
+  bool TailMayHaveRotted(const storage::LogRecovery& recovery) const;
   void FinishBoot(storage::Log::Opened opened);
   void CheckFreshness();
   void ServeStrongRead(const Waiting& waiting);
@@ -141,9 +166,12 @@ class Node : private server::Host {
   Random random_;
   Clock clock_;
   VirtualDisk disk_;
+  WatchedFiles files_;  // the same, with crash points
   FlushStore flushes_;
   bool bootstrapped_ = false;  // its identity is durable: it must find its directory again
   bool wiped_ = false;
+  bool rotten_ = false;
+  bool quarantined_ = false;
   raft::Uuid uuid_;
 
   // The process.
@@ -159,6 +187,9 @@ class Node : private server::Host {
   std::optional<SimTime> tick_at_;
   std::optional<raft::Time> checked_freshness_;
   bool leaving_ = false;
+  bool dying_ = false;  // at a crash point
+  std::uint64_t failures_at_start_ = 0;
+  std::uint64_t refusals_at_start_ = 0;
   bool ended_ = false;  // by a fatal error or a clean shutdown; takes effect after the event
   SimTime paused_until_{0};
   std::deque<std::function<void()>> inbox_;  // while paused

@@ -72,6 +72,8 @@ FaultPlan ChooseFaults(Random& random) {
   faults.outage_max = random.Between(Millis(50), Seconds(3));
   faults.pause_max = random.Between(Millis(50), Seconds(3));
   faults.slow_disk_max = random.Between(Millis(5), Millis(1'500));
+  faults.disk_full_max = random.Between(Millis(100), Seconds(6));
+  faults.disk_room_max = random.Chance(0.5) ? 4 << 10 : 256 << 10;
   // Swarm testing: a run that leaves some faults out altogether reaches states that the full
   // mixture never does.
   for (std::uint32_t& weight : faults.weights) {
@@ -81,6 +83,18 @@ FaultPlan ChooseFaults(Random& random) {
   Weight(faults, Fault::kWipe) = random.Chance(0.25) ? 4 : 0;
   Weight(faults, Fault::kHeal) = static_cast<std::uint32_t>(random.Between(5, 20));
   return faults;
+}
+
+// Half of the runs let nodes die at two of the named points, again and again.
+CrashPlan ChooseCrashes(Random& random) {
+  constexpr int kOneIn[] = {2, 4, 10, 40};
+  const auto points = AllCrashPoints();
+  CrashPlan crashes;
+  if (random.Chance(0.5)) return crashes;
+  for (std::string_view& point : crashes.points) point = points[random.Below(points.size())];
+  crashes.chance = 1.0 / kOneIn[random.Below(std::size(kOneIn))];
+  crashes.limit = static_cast<std::uint32_t>(random.Between(1, 20));
+  return crashes;
 }
 
 void FavourLeaderChanges(Plan& plan, Random& random) {
@@ -147,11 +161,23 @@ void FavourReordering(Plan& plan) {
 
 }  // namespace
 
+void LetDieAt(std::size_t number, Plan& plan) {
+  const auto points = AllCrashPoints();
+  Random random(Mix(plan.seed ^ 0xdeadULL));
+  plan.crashes = {{points[number % points.size()], points[random.Below(points.size())]}, 0.3, 20};
+  plan.faults.mean = Millis(200);
+  plan.faults.outage_max = Millis(200);
+  for (const Fault fault : {Fault::kKill, Fault::kPowerCut, Fault::kTransfer, Fault::kDiskFull}) {
+    Weight(plan.faults, fault) = std::max(Weight(plan.faults, fault), 3U);
+  }
+}
+
 const char* ToString(Fault fault) {
   constexpr const char* kNames[] = {
-      "kill",    "power-cut",      "power-cut-all", "pause",       "shutdown",
-      "isolate", "isolate-leader", "cut-one-way",   "partition",   "leader-and-victim",
-      "heal",    "slow-disk",      "transfer",      "unreachable", "wipe"};
+      "kill",      "power-cut",      "power-cut-all", "pause",       "shutdown",
+      "isolate",   "isolate-leader", "cut-one-way",   "partition",   "leader-and-victim",
+      "heal",      "slow-disk",      "transfer",      "unreachable", "wipe",
+      "disk-full", "write-error",    "sync-error",    "bit-rot"};
   static_assert(std::size(kNames) == kFaultCount);
   return kNames[static_cast<std::size_t>(fault)];
 }
@@ -179,6 +205,7 @@ Plan MakePlan(std::uint64_t seed, Profile profile) {
   plan.disk = ChooseDisk(random);
   plan.clients = ChooseClients(random);
   plan.faults = ChooseFaults(random);
+  plan.crashes = ChooseCrashes(random);
   plan.flush_mean = random.Between(Millis(50), Seconds(2));
   plan.drift_ppm_max = random.Between(0, 1'000);
   plan.duration = random.Between(Seconds(4), Seconds(15));
@@ -224,6 +251,10 @@ std::string Describe(const Plan& plan) {
     if (plan.faults.weights[i] > 0) {
       out << ' ' << ToString(static_cast<Fault>(i)) << '=' << plan.faults.weights[i];
     }
+  }
+  if (plan.crashes.limit > 0) {
+    out << "; dies '" << plan.crashes.points[0] << "', '" << plan.crashes.points[1]
+        << "' with chance " << plan.crashes.chance << " up to " << plan.crashes.limit << " times";
   }
   return out.str();
 }

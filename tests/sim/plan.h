@@ -6,6 +6,7 @@
 #include <string>
 
 #include "raft/options.h"
+#include "tests/sim/crash_points.h"
 #include "tests/sim/random.h"
 #include "tests/sim/virtual_disk.h"
 
@@ -50,6 +51,10 @@ enum class Fault {
   kTransfer,     // the leader hands over
   kUnreachable,  // a connection breaks: a leader is told that messages were lost
   kWipe,         // a directory is replaced by an empty one, under the old id
+  kDiskFull,     // one node's disk has next to no room for a while
+  kWriteError,   // the next write on one node fails
+  kSyncError,    // so does the next sync, and its pages are lost with the power
+  kBitRot,       // a durable bit of one node flips while its machine is off
   kCount,
 };
 inline constexpr std::size_t kFaultCount = static_cast<std::size_t>(Fault::kCount);
@@ -60,6 +65,8 @@ struct FaultPlan {
   SimTime outage_max{2'000'000};  // until a node starts again
   SimTime pause_max{2'000'000};
   SimTime slow_disk_max{300'000};  // added to each sync
+  SimTime disk_full_max{3'000'000};
+  std::uint64_t disk_room_max = 0;  // left on a full disk, in bytes
   std::array<std::uint32_t, kFaultCount> weights{};
 };
 
@@ -98,6 +105,7 @@ struct Plan {
   DiskPlan disk;
   ClientPlan clients;
   FaultPlan faults;
+  CrashPlan crashes;
   WorldControl world_control = WorldControl::kNone;
 };
 
@@ -105,6 +113,8 @@ struct Plan {
 Profile ProfileOf(std::uint64_t seed);
 const char* ToString(Profile profile);
 Plan MakePlan(std::uint64_t seed, Profile profile);
+// Makes nodes die at point `number` of AllCrashPoints() (modulo their count), and often otherwise.
+void LetDieAt(std::size_t number, Plan& plan);
 std::string Describe(const Plan& plan);
 
 }  // namespace quorate::sim

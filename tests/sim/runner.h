@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 
+#include "tests/sim/crash_points.h"
+
 namespace quorate::sim {
 
 struct SeedRange {
@@ -21,6 +23,7 @@ struct SeedReport {
   std::uint64_t operations = 0;
   std::uint64_t writes = 0;
   std::uint64_t strong_reads = 0;
+  CrashCounts crash_counts{};
   char invariant[64] = {};
   char detail[512] = {};
 };

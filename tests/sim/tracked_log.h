@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "storage/log.h"
+#include "tests/sim/crash_points.h"
 #include "tests/sim/invariants.h"
 #include "tests/sim/virtual_disk.h"
 
@@ -19,9 +20,18 @@ class TrackedLog : public storage::Log {
       : log_(std::move(log)), node_(node), disk_(disk), invariants_(invariants) {}
 
   storage::Status Append(std::span<const raft::AppendBatch> batches) override {
-    storage::Status status = log_->Append(batches);
-    if (!status) return status;
-    if (disk_.HasUnsyncedWrites()) {
+    storage::Status status;
+    try {
+      status = log_->Append(batches);
+    } catch (const Crash&) {
+      GiveUp(batches);
+      throw;
+    }
+    if (!status) {
+      GiveUp(batches);
+      return status;
+    }
+    if (disk_.HasUnsyncedWrites(".log")) {
       Violate("append-syncs-what-it-writes",
               "node " + std::to_string(node_) + " reports an append as durable without a sync");
     }
@@ -41,6 +51,14 @@ class TrackedLog : public storage::Log {
   storage::LogStats stats() const override { return log_->stats(); }
 
  private:
+  // Any part of them may be on the disk.
+  void GiveUp(std::span<const raft::AppendBatch> batches) {
+    for (const raft::AppendBatch& batch : batches) {
+      invariants_.OnAppend(node_, batch);
+      invariants_.record(node_).IssueUncertain(batch);
+    }
+  }
+
   std::unique_ptr<storage::Log> log_;
   raft::NodeId node_;
   VirtualDisk& disk_;

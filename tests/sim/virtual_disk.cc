@@ -15,6 +15,8 @@ namespace {
 
 // Calls cost a little even when no sync is involved.
 constexpr SimTime kCallCost{2};
+// What a directory entry takes of the room.
+constexpr std::uint64_t kNameBytes = 256;
 
 std::string Parent(const std::string& path) {
   const auto slash = path.rfind('/');
@@ -50,10 +52,7 @@ class VirtualFile : public storage::File {
     if (!writable_) return Fail(ErrorCode::kInvalid, "write to a file that was opened read-only");
     return disk_.WriteFile(*inode_, offset, data);
   }
-  Status Sync() override {
-    disk_.SyncFile(inode_);
-    return {};
-  }
+  Status Sync() override { return disk_.SyncFile(inode_); }
   Result<std::uint64_t> Size() const override { return inode_->written.size(); }
 
  private:
@@ -72,9 +71,11 @@ SimTime VirtualDisk::End() {
   return cursor_;
 }
 
-bool VirtualDisk::HasUnsyncedWrites() const {
-  return std::any_of(written_names_.begin(), written_names_.end(), [](const auto& entry) {
-    return entry.second->last_write > entry.second->last_sync;
+bool VirtualDisk::HasUnsyncedWrites(std::string_view name_end) const {
+  return std::any_of(written_names_.begin(), written_names_.end(), [name_end](const auto& entry) {
+    const auto& [name, inode] = entry;
+    return inode->last_write > inode->last_sync && name.size() >= name_end.size() &&
+           std::string_view(name).substr(name.size() - name_end.size()) == name_end;
   });
 }
 
@@ -94,9 +95,33 @@ void VirtualDisk::AdvanceForChange() {
   last_change_ = cursor_;
 }
 
+std::uint64_t VirtualDisk::UsedBytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& [name, inode] : written_names_) bytes += inode->written.size() + kNameBytes;
+  return bytes;
+}
+
+Status VirtualDisk::TakeRoom(std::uint64_t bytes) {
+  if (capacity_ == UINT64_MAX || UsedBytes() + bytes <= capacity_) return {};
+  ++refusals_;
+  return Fail(ErrorCode::kNoSpace, "the virtual disk is full; free some room");
+}
+
 Status VirtualDisk::WriteFile(Inode& file, std::uint64_t offset, std::string_view data) {
   AdvanceForChange();
-  if (data.empty()) return {};
+  const std::uint64_t end = offset + data.size();
+  if (end > file.written.size()) QUORATE_RETURN_IF_ERROR(TakeRoom(end - file.written.size()));
+  if (!std::exchange(write_fails_, false)) {
+    PutWrite(file, offset, data);
+    return {};
+  }
+  ++failures_;
+  PutWrite(file, offset, data.substr(0, random_.Below(data.size() + 1)));
+  return Fail(ErrorCode::kIo, "the virtual disk failed a write");
+}
+
+void VirtualDisk::PutWrite(Inode& file, std::uint64_t offset, std::string_view data) {
+  if (data.empty()) return;
   const std::uint64_t old_size = file.written.size();
   if (old_size < offset + data.size()) file.written.resize(offset + data.size());
   file.written.replace(offset, data.size(), data);
@@ -109,7 +134,6 @@ Status VirtualDisk::WriteFile(Inode& file, std::uint64_t offset, std::string_vie
   }
   if (file.written.size() > old_size)
     file.sizes.push_back({sequence_, cursor_, {}, file.written.size()});
-  return {};
 }
 
 void VirtualDisk::BeginSync(PendingSync sync) {
@@ -122,10 +146,29 @@ void VirtualDisk::BeginSync(PendingSync sync) {
   if (!syncs_broken_) pending_.push_back(std::move(sync));
 }
 
-void VirtualDisk::SyncFile(const InodePtr& file) {
+Status VirtualDisk::SyncFile(const InodePtr& file) {
+  if (std::exchange(sync_fails_, false)) {
+    AdvanceForChange();
+    ++failures_;
+    ForgetUnsynced(file);
+    return Fail(ErrorCode::kIo, "the virtual disk failed a sync");
+  }
   file->last_sync = file->last_write;
   BeginSync(
       {.begin = {}, .end = {}, .file = file, .covers = sequence_, .directory = {}, .changes = 0});
+  return {};
+}
+
+void VirtualDisk::ForgetUnsynced(const InodePtr& file) {
+  std::uint64_t covered = 0;
+  for (const PendingSync& sync : pending_) {
+    if (sync.file == file) covered = sync.covers;
+  }
+  for (auto& [page, versions] : file->pages) {
+    for (Version& version : versions)
+      version.forgotten = version.forgotten || version.sequence > covered;
+  }
+  file->last_sync = file->last_write;
 }
 
 Status VirtualDisk::SyncDirectory(const std::string& path) {
@@ -231,18 +274,7 @@ void VirtualDisk::KillProcess(SimTime now) {
   Settle(now);
   UndoAfter(now);
   if (!plan_.forgets_unsynced) return;
-  for (auto& [name, inode] : written_names_) {
-    std::uint64_t covered = 0;
-    for (const PendingSync& sync : pending_) {
-      if (sync.file == inode) covered = sync.covers;
-    }
-    const auto forget = [covered](Versions& versions) {
-      for (Version& version : versions)
-        version.forgotten = version.forgotten || version.sequence > covered;
-    };
-    for (auto& [page, versions] : inode->pages) forget(versions);
-    inode->last_sync = inode->last_write;
-  }
+  for (auto& [name, inode] : written_names_) ForgetUnsynced(inode);
 }
 
 void VirtualDisk::TearFile(Inode& file) {
@@ -285,6 +317,36 @@ void VirtualDisk::CutPower(SimTime now) {
   last_change_ = now;
 }
 
+std::optional<std::string> VirtualDisk::Rot() {
+  std::uint64_t bytes = 0;
+  for (const auto& [name, inode] : durable_names_) bytes += inode->durable.size();
+  if (bytes == 0) return std::nullopt;
+  std::optional<std::string> hit;
+  // Most bytes are zeros behind the end of the log: one of the others is worth a few tries.
+  for (int tries = 0; tries < 6 && !hit; ++tries) hit = FlipBit(random_.Below(bytes), tries == 5);
+  return hit;
+}
+
+std::optional<std::string> VirtualDisk::FlipBit(std::uint64_t at, bool even_zero) {
+  for (const auto& [name, inode] : durable_names_) {
+    if (at >= inode->durable.size()) {
+      at -= inode->durable.size();
+      continue;
+    }
+    char& byte = inode->durable[at];
+    if (byte == 0 && !even_zero) return std::nullopt;
+    byte = static_cast<char>(byte ^ (1 << random_.Below(8)));
+    inode->written = inode->durable;
+    return name + " at " + std::to_string(at);
+  }
+  return std::nullopt;
+}
+
+void VirtualDisk::Heal() {
+  write_fails_ = sync_fails_ = false;
+  FreeUp();
+}
+
 void VirtualDisk::Wipe() {
   pending_.clear();
   unsynced_names_.clear();
@@ -299,12 +361,18 @@ void VirtualDisk::ChangeNames(const std::string& directory,
   Apply(unsynced_names_[directory].back(), written_names_);
 }
 
+Status VirtualDisk::CreateName(const std::string& path, InodePtr inode) {
+  QUORATE_RETURN_IF_ERROR(TakeRoom(kNameBytes));
+  ChangeNames(Parent(path), {{path, std::move(inode)}});
+  return {};
+}
+
 Result<std::unique_ptr<storage::File>> VirtualDisk::Open(const std::string& path, OpenMode mode) {
   auto it = written_names_.find(path);
   if (mode == OpenMode::kCreate) {
     if (it != written_names_.end()) return Fail(ErrorCode::kExists, path + " exists");
     auto inode = std::make_shared<Inode>();
-    ChangeNames(Parent(path), {{path, inode}});
+    QUORATE_RETURN_IF_ERROR(CreateName(path, inode));
     return std::make_unique<VirtualFile>(*this, inode, true);
   }
   if (it == written_names_.end()) return Fail(ErrorCode::kNotFound, path + " does not exist");
@@ -328,8 +396,7 @@ Result<std::vector<std::string>> VirtualDisk::List(const std::string& directory)
 
 Status VirtualDisk::CreateDirectory(const std::string& path) {
   if (written_names_.contains(path)) return {};
-  ChangeNames(Parent(path), {{path, std::make_shared<Inode>()}});
-  return {};
+  return CreateName(path, std::make_shared<Inode>());
 }
 
 Status VirtualDisk::Rename(const std::string& from, const std::string& to) {
@@ -349,10 +416,11 @@ Status VirtualDisk::Remove(const std::string& path) {
 }
 
 Result<std::unique_ptr<storage::FileLock>> VirtualDisk::Lock(const std::string& path) {
-  if (!locks_->insert(path).second) return Fail(ErrorCode::kLocked, path + " is locked");
+  if (locks_->contains(path)) return Fail(ErrorCode::kLocked, path + " is locked");
   if (!written_names_.contains(path)) {
-    ChangeNames(Parent(path), {{path, std::make_shared<Inode>()}});
+    QUORATE_RETURN_IF_ERROR(CreateName(path, std::make_shared<Inode>()));
   }
+  locks_->insert(path);
   return std::make_unique<VirtualLock>(locks_, path);
 }
 

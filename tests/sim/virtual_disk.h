@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -49,13 +50,33 @@ class VirtualDisk : public storage::FileSystem {
   void CutPower(SimTime now);
   void Wipe();
 
+  // --- What goes wrong.
+  // The next write puts a part of its bytes into the page cache and fails (EIO).
+  void FailNextWrite() { write_fails_ = true; }
+  // The next sync of a file fails. Its pages are clean from then on, and read back fine for as long
+  // as the machine runs, yet no later sync writes them: what Linux does (fsyncgate).
+  void FailNextSync() { sync_fails_ = true; }
+  // How many calls have failed so.
+  std::uint64_t failures() const { return failures_; }
+  // Room for this much more than there is now, until FreeUp(). Files that grow and new names take
+  // room; writing in place does not.
+  void FillUp(std::uint64_t room) { capacity_ = UsedBytes() + room; }
+  void FreeUp() { capacity_ = UINT64_MAX; }
+  // Nothing fails that has not failed yet, and there is room.
+  void Heal();
+  // How many calls have been refused for lack of room.
+  std::uint64_t refusals() const { return refusals_; }
+  // Flips one bit of a durable byte, of a machine that is off: any file, any byte. Returns where;
+  // nothing if there is no byte.
+  std::optional<std::string> Rot();
+
   // Until further notice the first sync of each piece of work takes this much longer.
   void SetExtraDelay(SimTime delay) { extra_delay_ = delay; }
   // When the last sync so far begins, and when it will have taken effect.
   SimTime last_sync_begin() const { return last_sync_begin_; }
   SimTime last_sync_end() const { return last_sync_end_; }
-  // Bytes written to a file and not covered by any sync, finished or under way.
-  bool HasUnsyncedWrites() const;
+  // Bytes written to a file whose name ends so, and not covered by any sync, finished or under way.
+  bool HasUnsyncedWrites(std::string_view name_end) const;
   // Syncs return success and do nothing: a control for the checkers.
   void BreakSyncs() { syncs_broken_ = true; }
 
@@ -114,14 +135,23 @@ class VirtualDisk : public storage::FileSystem {
   void FinishFileSync(Inode& file, std::uint64_t covers);
   void PersistNames(const std::string& directory, std::size_t changes);
   static void Apply(const NameChange& change, std::map<std::string, InodePtr>& names);
-  void SyncFile(const InodePtr& file);
+  storage::Status SyncFile(const InodePtr& file);
   void AdvanceForChange();
   void BeginSync(PendingSync sync);
   void ChangeNames(const std::string& directory,
                    std::vector<std::pair<std::string, InodePtr>> names);
+  storage::Status CreateName(const std::string& path, InodePtr inode);
   void TearFile(Inode& file);
   void DropOrphans();
   storage::Status WriteFile(Inode& file, std::uint64_t offset, std::string_view data);
+  void PutWrite(Inode& file, std::uint64_t offset, std::string_view data);
+  std::uint64_t UsedBytes() const;
+  // Of byte number `at` of all durable files; nothing if it is zero and need not be hit.
+  std::optional<std::string> FlipBit(std::uint64_t at, bool even_zero);
+  // Fails if `bytes` more do not fit.
+  storage::Status TakeRoom(std::uint64_t bytes);
+  // Later syncs do not cover what is unsynced now and not covered by one under way.
+  void ForgetUnsynced(const InodePtr& file);
   std::string PageOf(const std::string& data, std::uint64_t page) const;
   void PutPage(std::string& data, std::uint64_t page, const std::string& content) const;
 
@@ -138,6 +168,11 @@ class VirtualDisk : public storage::FileSystem {
   SimTime extra_delay_{0};
   SimTime extra_left_{0};  // of the work in progress
   bool syncs_broken_ = false;
+  bool write_fails_ = false;
+  bool sync_fails_ = false;
+  std::uint64_t failures_ = 0;
+  std::uint64_t capacity_ = UINT64_MAX;
+  std::uint64_t refusals_ = 0;
 
   std::map<std::string, InodePtr> written_names_;
   std::map<std::string, InodePtr> durable_names_;

@@ -148,11 +148,77 @@ TEST(VirtualDisk, ADirectorySyncKeepsTheName) {
 
 TEST(VirtualDisk, KnowsWhatNoSyncCovers) {
   Machine machine(1, "old");
-  EXPECT_FALSE(machine.disk.HasUnsyncedWrites());
+  EXPECT_FALSE(machine.disk.HasUnsyncedWrites("/x"));
   machine.Write(0, "new");
-  EXPECT_TRUE(machine.disk.HasUnsyncedWrites());
+  EXPECT_TRUE(machine.disk.HasUnsyncedWrites("/x"));
   machine.Sync();
-  EXPECT_FALSE(machine.disk.HasUnsyncedWrites());
+  EXPECT_FALSE(machine.disk.HasUnsyncedWrites("/x"));
+}
+
+TEST(VirtualDisk, AFailedSyncLeavesPagesThatReadWellAndAreLostWithThePower) {
+  Machine machine(1, "old");
+  machine.Write(0, "new");
+  machine.disk.FailNextSync();
+  EXPECT_EQ(machine.file->Sync().error().code, storage::ErrorCode::kIo);
+  machine.Sync();  // succeeds, and covers nothing
+  machine.disk.KillProcess(machine.disk.End());
+  EXPECT_EQ(machine.Find(), "new");
+  int lost = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    Machine other(seed, "old");
+    other.Write(0, "new");
+    other.disk.FailNextSync();
+    EXPECT_FALSE(other.file->Sync());
+    other.Sync();
+    other.disk.CutPower(other.disk.End());
+    lost += other.Find() == "old";
+  }
+  EXPECT_GT(lost, 0);
+  EXPECT_EQ(machine.disk.failures(), 1U);
+}
+
+TEST(VirtualDisk, AfterAFailedSyncWhatIsWrittenAgainIsCovered) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    Machine machine(seed, "old");
+    machine.Write(0, "new");
+    machine.disk.FailNextSync();
+    EXPECT_FALSE(machine.file->Sync());
+    machine.Write(0, "new");
+    machine.Sync();
+    machine.disk.CutPower(machine.disk.End());
+    EXPECT_EQ(machine.Find(), "new");
+  }
+}
+
+TEST(VirtualDisk, AFailedWriteLeavesAPrefix) {
+  Machine machine(1, "old");
+  machine.disk.FailNextWrite();
+  EXPECT_EQ(machine.file->Write(3, "abc").error().code, storage::ErrorCode::kIo);
+  EXPECT_EQ(std::string("oldabc").rfind(machine.Find(), 0), 0U);
+  machine.Write(3, "abc");
+}
+
+TEST(VirtualDisk, AFullDiskTakesNeitherBytesNorNames) {
+  Machine machine(1, "old");
+  machine.disk.FillUp(2);
+  machine.Write(0, "new!!");  // grows by what there is
+  EXPECT_EQ(machine.file->Write(5, "x").error().code, storage::ErrorCode::kNoSpace);
+  EXPECT_EQ(machine.disk.Open("/d/y", OpenMode::kCreate).error().code,
+            storage::ErrorCode::kNoSpace);
+  machine.Write(0, "again");  // in place
+  EXPECT_EQ(machine.disk.refusals(), 2U);
+  machine.disk.FreeUp();
+  EXPECT_TRUE(machine.disk.Open("/d/y", OpenMode::kCreate));
+}
+
+TEST(VirtualDisk, RotFlipsOneDurableBit) {
+  Machine machine(1, "old");
+  machine.disk.CutPower(machine.disk.End());
+  ASSERT_TRUE(machine.disk.Rot());
+  const std::string found = machine.Find();
+  int bits = 0;
+  for (std::size_t i = 0; i < 3; ++i) bits += __builtin_popcount((found[i] ^ "old"[i]) & 0xff);
+  EXPECT_EQ(bits, 1);
 }
 
 TEST(VirtualDisk, ALockHasOneHolder) {

@@ -20,7 +20,8 @@ World::World(const Plan& plan, std::ostream* trace)
       trace_(trace),
       invariants_(plan.nodes),
       network_(plan.network, events_, trace_, random_.Fork()),
-      environment_{plan_, events_, trace_, invariants_, network_, {}},
+      crash_points_(plan.crashes, random_.Fork()),
+      environment_{plan_, events_, trace_, invariants_, network_, crash_points_, {}, {}},
       workload_{plan.clients, 1, {}} {
   nodes_.emplace_back();
   for (int id = 1; id <= plan_.nodes; ++id) {
@@ -34,6 +35,7 @@ World::World(const Plan& plan, std::ostream* trace)
   faults_ = std::make_unique<Faults>(environment_, nodes_, random_.Fork());
   network_.OnDelivery(
       [this](raft::Message message) { nodes_[message.to]->Deliver(std::move(message)); });
+  environment_.on_ended = [this](raft::NodeId node) { faults_->OnEnded(node); };
   environment_.on_leader = [this](raft::NodeId leader) { faults_->OnLeader(leader); };
 }
 
@@ -84,7 +86,7 @@ bool World::Converged() const {
   bool leads = false;
   for (std::size_t id = 1; id < nodes_.size(); ++id) {
     const Node& node = *nodes_[id];
-    if (node.wiped()) continue;
+    if (node.wiped() || node.quarantined()) continue;
     if (!node.up() || node.leaving()) return false;
     if (first == nullptr) first = &node;
     const raft::Raft& core = node.core();
@@ -105,7 +107,7 @@ std::string World::WhyNotConverged() const {
     const Node& node = *nodes_[id];
     text += " [node " + std::to_string(id);
     if (!node.up()) {
-      text += node.wiped() ? " wiped]" : " down]";
+      text += node.wiped() ? " wiped]" : node.quarantined() ? " quarantined]" : " down]";
       continue;
     }
     const raft::Raft& core = node.core();
@@ -134,7 +136,7 @@ void World::Converge() {
 void World::Probe() {
   workload_.plan.loss = 0;
   for (std::size_t id = 1; id < nodes_.size(); ++id) {
-    if (nodes_[id]->wiped()) continue;
+    if (nodes_[id]->wiped() || nodes_[id]->quarantined()) continue;
     for (const OperationKind kind : {OperationKind::kPut, OperationKind::kStrongRead}) {
       Client& client = *clients_.front();
       client.RunOnce(kind, id, plan_.convergence_limit);
@@ -155,7 +157,7 @@ void World::CheckAges() {
   const SimTime limit = plan_.raft.election * 2 + plan_.network.delay_max * 4 + Millis(100);
   const auto fresh = [this, limit] {
     return std::all_of(nodes_.begin() + 1, nodes_.end(), [limit](const auto& node) {
-      if (node->wiped()) return true;
+      if (node->wiped() || node->quarantined()) return true;
       const auto age = node->Age();
       return age && *age <= limit;
     });
@@ -193,6 +195,7 @@ Outcome World::Summary() const {
   }
   outcome.committed = invariants_.committed();
   outcome.terms = invariants_.highest_term();
+  outcome.crash_counts = crash_points_.counts();
   return outcome;
 }
 

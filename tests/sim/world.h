@@ -28,6 +28,7 @@ struct Outcome {
   std::size_t strong_reads = 0;
   raft::Index committed = 0;
   raft::Term terms = 0;  // the highest term reached
+  CrashCounts crash_counts{};
 };
 
 class World {
@@ -59,6 +60,7 @@ class World {
   Trace trace_;
   Invariants invariants_;
   Network network_;
+  CrashPoints crash_points_;
   Environment environment_;
   Nodes nodes_;
   Workload workload_;
