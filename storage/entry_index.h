@@ -22,6 +22,12 @@ class EntryIndex {
   // [first(), last() + 1].
   void Add(raft::Index index, Place place);
 
+  // The entries up to `start` are gone, and with them all segments before `segment`, where the next
+  // one lies. Those left must all lie there or later.
+  void CutTo(raft::Index start, std::uint32_t segment);
+  // All entries are gone; the next one is start + 1.
+  void Restart(raft::Index start);
+
   // A run of entries that lie in order from `place` on.
   struct Run {
     raft::Index first = 0;  // lies at `place`
@@ -30,6 +36,9 @@ class EntryIndex {
   };
   // The run that contains `index`, which must be in [first(), last()].
   Run Find(raft::Index index) const;
+
+  // The lowest index that any entry in the segment has, replaced ones too; nothing if it has none.
+  std::optional<raft::Index> LowestIn(std::uint32_t segment) const;
 
   raft::Index first() const { return start_ + 1; }
   raft::Index last() const { return last_; }
@@ -45,7 +54,12 @@ class EntryIndex {
   raft::Index start_;
   raft::Index last_;
   std::uint64_t replacements_ = 0;
-  std::vector<Point> points_;  // ascending by index
+  std::vector<Point> points_;  // ascending by index, and by place
+  struct Lowest {
+    std::uint32_t segment = 0;
+    raft::Index index = 0;
+  };
+  std::vector<Lowest> lowest_;  // ascending by segment
 };
 
 }  // namespace quorate::storage

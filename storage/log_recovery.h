@@ -9,11 +9,15 @@
 // Nothing read is trusted to be on the disk: after kill -9 the page cache holds more than the disk,
 // and after a failed sync it does so for ever. So whatever no record proves durable is written
 // again in place and synced.
+//
+// The log begins at the last segment that says so; whatever lies before that one, a crash cut its
+// removal short.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "storage/configuration_history.h"
 #include "storage/entry_index.h"
 #include "storage/log.h"
 #include "storage/segment.h"
@@ -27,10 +31,13 @@ inline constexpr std::uint64_t kMaxUnsyncedBytes = 4 << 20;
 struct RecoveredLog {
   LogRecovery recovery;
   EntryIndex index;
+  ConfigurationHistory configurations;
+  raft::Position begun;           // where the log was begun or last emptied: SegmentHeader::start
   std::vector<Segment> segments;  // ascending, without gaps; the last is open for appending
   Place end;                      // where the next record goes; everything before is durable
 };
 
-Result<RecoveredLog> RecoverLog(FileSystem& files, const std::string& directory);
+Result<RecoveredLog> RecoverLog(FileSystem& files, const std::string& directory,
+                                raft::Control control);
 
 }  // namespace quorate::storage

@@ -9,6 +9,11 @@ namespace {
 // No offset in it can overflow a Place, whatever has been appended to the file.
 constexpr std::uint64_t kMaxScannedBytes = kMaxSegmentBytes + kMaxRecordBytes;
 
+// How much the search behind a bad record may checksum. Old bytes in a segment are whatever clients
+// stored, so they may look like long records at every step, which would make it quadratic. Genuine
+// records take no more than what the segment holds.
+constexpr std::uint64_t kMaxSearchBytes = kMaxSegmentBytes;
+
 std::string FromTheFuture(const LogRecord& record) {
   return "a record of type " + std::to_string(static_cast<std::uint32_t>(record.type)) +
          " in raft group " + std::to_string(record.group) + " is not known to this version";
@@ -81,7 +86,10 @@ Result<FoundSegment> LogScan::Find(std::uint32_t sequence) {
   found.previous_end = (*record)->synced_to;
   found.segment.begin = (*record)->bytes;
   found.header = SegmentHeader::Decode((*record)->payload);
-  if (found.header) found.segment.capacity = found.header->capacity;
+  if (found.header) {
+    found.segment.capacity = found.header->capacity;
+    found.segment.last = found.header->last;
+  }
   return found;
 }
 
@@ -89,7 +97,7 @@ Result<FoundSegment> LogScan::Find(std::uint32_t sequence) {
 std::size_t LogScan::FindFirst() const {
   for (std::size_t i = segments_.size(); i-- > 0;) {
     const auto& header = segments_[i].header;
-    if (header && header->last == header->start) return i;
+    if (header && header->BeginsLog()) return i;
   }
   return 0;
 }
@@ -163,7 +171,8 @@ Status LogScan::ReadLast(const FoundSegment& found) {
   RecordReader reader(*found.segment.file, found.segment.sequence, 0, found.size);
   QUORATE_RETURN_IF_ERROR(ReadRecords(reader, found.segment.sequence));
   if (damage_) return {};
-  while (!reader.AtEnd()) {
+  const std::uint64_t most = reader.checksummed_bytes() + kMaxSearchBytes;
+  while (!reader.AtEnd() && reader.checksummed_bytes() < most) {
     const Result<std::optional<LogRecord>> record = reader.Next();
     if (!record) return Forward(record);
     if (!*record) {
@@ -175,6 +184,7 @@ Status LogScan::ReadLast(const FoundSegment& found) {
       return {};
     }
     ++cut_records_;
+    cut_bytes_ = reader.offset() - end_.offset;
   }
   return {};
 }

@@ -55,8 +55,10 @@ class LogScan {
   // What was read adds up to this. Nothing if not even the first segment's header is valid.
   const std::optional<Replay>& replay() const { return replay_; }
   Place end() const { return end_; }  // of what was read
-  // Behind a torn tail: valid records that do not count.
+  // Behind a torn tail: valid records that do not count, and the bytes from its first bad one to
+  // the end of the last of those.
   std::uint64_t cut_records() const { return cut_records_; }
+  std::uint64_t cut_bytes() const { return cut_bytes_; }
 
  private:
   Status FindSegments();
@@ -81,6 +83,7 @@ class LogScan {
   std::optional<LogDamage> damage_;
   Place end_;
   std::uint64_t cut_records_ = 0;
+  std::uint64_t cut_bytes_ = 0;
 };
 
 }  // namespace quorate::storage

@@ -15,7 +15,9 @@ constexpr std::size_t kChunkBytes = 128 << 10;
 std::size_t BytesOf(std::string_view header) {
   const auto length = LoadInt<std::uint32_t>(header, 4);
   const auto type = LoadInt<std::uint32_t>(header, 8);
-  return type == 0 || length > kMaxPayloadBytes ? 0 : RecordBytes(length);
+  const auto group = LoadInt<std::uint32_t>(header, 12);
+  const bool known = type > 0 && type < kMaxTypes && group < kMaxGroups;
+  return known && length <= kMaxPayloadBytes ? RecordBytes(length) : 0;
 }
 
 }  // namespace
@@ -65,7 +67,7 @@ void AppendHardState(raft::HardState state, std::string& out) {
 }
 
 std::optional<raft::HardState> ParseHardState(std::string_view payload) {
-  if (payload.size() != 16) return std::nullopt;
+  if (payload.size() != kHardStateBytes) return std::nullopt;
   return raft::HardState{LoadInt<raft::Term>(payload), LoadInt<raft::NodeId>(payload, 8)};
 }
 
@@ -94,6 +96,7 @@ Result<std::optional<LogRecord>> RecordReader::Next() {
   if (bytes == 0 || bytes > end_ - offset_) return std::nullopt;
   front = Peek(bytes);
   if (!front) return Forward(front);
+  checksummed_bytes_ += bytes;
   std::optional<LogRecord> record = ParseRecord(*front, seed_);
   if (record) offset_ += record->bytes;
   return record;

@@ -44,6 +44,10 @@ enum class RecordType : std::uint32_t {
   kClean = 4,  // no payload. Written at shutdown: its synced_to says that all before it is durable
 };
 
+// What names a type or a group from here on is no record of any version, and not worth a checksum.
+inline constexpr std::uint32_t kMaxTypes = 256;
+inline constexpr std::uint32_t kMaxGroups = 1 << 16;
+
 inline constexpr std::size_t kRecordHeaderBytes = 24;
 inline constexpr std::size_t kRecordAlignment = 8;
 // Any command that fits into a client's frame (2 MiB), whatever its fields, and the entry's header:
@@ -77,6 +81,7 @@ void FinishRecord(std::string& out, std::size_t begin, RecordType type, Place sy
 // The record at the front of `in`; nothing if there is no whole valid one.
 std::optional<LogRecord> ParseRecord(std::string_view in, std::uint32_t seed);
 
+inline constexpr std::size_t kHardStateBytes = 16;
 void AppendHardState(raft::HardState state, std::string& out);
 std::optional<raft::HardState> ParseHardState(std::string_view payload);
 
@@ -94,6 +99,8 @@ class RecordReader {
   // Where the next record is expected.
   std::uint64_t offset() const { return offset_; }
   bool AtEnd() const { return offset_ >= end_; }
+  // What has been checksummed so far, the same bytes again and again if need be.
+  std::uint64_t checksummed_bytes() const { return checksummed_bytes_; }
 
  private:
   std::size_t PlausibleBytes(std::string_view header) const;
@@ -106,6 +113,7 @@ class RecordReader {
   std::uint64_t end_;
   std::string buffer_;
   std::uint64_t buffer_offset_ = 0;
+  std::uint64_t checksummed_bytes_ = 0;
 };
 
 }  // namespace quorate::storage

@@ -7,9 +7,11 @@
 namespace quorate::storage {
 
 Replay::Replay(const SegmentHeader& first)
-    : index_(first.start.index), hard_state_(first.hard_state) {
-  contents_.start = first.start;
-  contents_.last = first.start.index;
+    : index_(first.last.index),
+      hard_state_(first.hard_state),
+      configurations_(first.configuration) {
+  contents_.start = first.last;
+  contents_.last = first.last.index;
 }
 
 bool Replay::Understands(const LogRecord& record) {
@@ -41,7 +43,8 @@ raft::Position Replay::Last() const {
 std::optional<std::string> Replay::ApplyHeader(const LogRecord& record) {
   const auto header = SegmentHeader::Decode(record.payload);
   if (!header) return "the segment header has an unknown form";
-  if (header->last != Last() || header->hard_state != hard_state_) {
+  if (header->last != Last() || header->hard_state != hard_state_ ||
+      header->configuration != configurations_.InForce()) {
     return "the segment does not continue the one before it";
   }
   return std::nullopt;
@@ -72,7 +75,7 @@ std::optional<std::string> Replay::ApplyEntry(const LogRecord& record, Place pla
   if (entry->kind != raft::EntryKind::kConfiguration) return std::nullopt;
   auto configuration = raft::Configuration::Decode(entry->data.view());
   if (!configuration) return name + " holds a configuration of unknown form";
-  configurations_.emplace_back(entry->index, std::move(*configuration));
+  configurations_.Add(entry->index, std::move(*configuration));
   return std::nullopt;
 }
 
@@ -81,8 +84,7 @@ void Replay::Truncate(raft::Index from) {
   contents_.last = from - 1;
   while (!contents_.terms.empty() && contents_.terms.back().first >= from)
     contents_.terms.pop_back();
-  while (!configurations_.empty() && configurations_.back().first >= from)
-    configurations_.pop_back();
+  configurations_.Truncate(from);
 }
 
 }  // namespace quorate::storage

@@ -3,12 +3,11 @@
 
 #include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "raft/configuration.h"
 #include "raft/log.h"
 #include "raft/types.h"
+#include "storage/configuration_history.h"
 #include "storage/entry_index.h"
 #include "storage/segment.h"
 
@@ -18,7 +17,7 @@ namespace quorate::storage {
 // the log.
 class Replay {
  public:
-  // `first` is the header of the first segment there is.
+  // `first` is the header of the first segment that counts: the log starts behind its `last`.
   explicit Replay(const SegmentHeader& first);
 
   // False: written by a newer version, for which guessing would be wrong.
@@ -29,9 +28,7 @@ class Replay {
 
   const raft::HardState& hard_state() const { return hard_state_; }
   const raft::LogContents& contents() const { return contents_; }
-  const std::vector<std::pair<raft::Index, raft::Configuration>>& configurations() const {
-    return configurations_;
-  }
+  const ConfigurationHistory& configurations() const { return configurations_; }
   const EntryIndex& index() const { return index_; }
   bool clean() const { return clean_; }           // the last record is the clean-shutdown mark
   Place synced_to() const { return synced_to_; }  // the furthest that any record claims
@@ -46,7 +43,7 @@ class Replay {
   EntryIndex index_;
   raft::HardState hard_state_;
   raft::LogContents contents_;
-  std::vector<std::pair<raft::Index, raft::Configuration>> configurations_;
+  ConfigurationHistory configurations_;
   bool clean_ = false;
   Place synced_to_;
 };

@@ -16,6 +16,10 @@ constexpr std::uint64_t kZerosBytes = 1 << 20;
 // Synced piece by piece, so that the log writer's own sync never queues behind all of it.
 constexpr std::uint64_t kFillSyncBytes = 4 << 20;
 
+std::string SegmentPath(const std::string& directory, std::uint32_t sequence) {
+  return directory + "/" + SegmentName(sequence);
+}
+
 std::string PreparedPath(const std::string& directory) {
   return directory + "/" + kPreparedName;
 }
@@ -51,6 +55,7 @@ std::optional<SegmentHeader> SegmentHeader::Decode(std::string_view payload) {
   header.hard_state = {LoadInt<raft::Term>(payload, 8), LoadInt<raft::NodeId>(payload, 16)};
   header.last = {LoadInt<raft::Index>(payload, 24), LoadInt<raft::Term>(payload, 32)};
   header.start = {LoadInt<raft::Index>(payload, 40), LoadInt<raft::Term>(payload, 48)};
+  if (header.start.index > header.last.index) return std::nullopt;
   auto configuration = raft::Configuration::Decode(payload.substr(kFixedHeaderBytes));
   if (!configuration) return std::nullopt;
   header.configuration = std::move(*configuration);
@@ -101,18 +106,31 @@ Result<std::unique_ptr<File>> PrepareSegment(FileSystem& files, const std::strin
 Result<Segment> NameSegment(FileSystem& files, const std::string& directory,
                             std::shared_ptr<File> prepared, std::uint32_t sequence,
                             const SegmentHeader& header, Place previous_end) {
-  Segment segment{sequence, SegmentSeed(sequence), header.capacity, 0, std::move(prepared)};
+  Segment segment;
+  segment.sequence = sequence;
+  segment.seed = SegmentSeed(sequence);
+  segment.capacity = header.capacity;
+  segment.last = header.last;
+  segment.file = std::move(prepared);
   std::string record;
   const std::size_t begin = BeginRecord(record);
   record += header.Encode();
   FinishRecord(record, begin, RecordType::kSegment, previous_end, segment.seed);
-  segment.begin = record.size();
+  segment.begin = segment.end = record.size();
   QUORATE_RETURN_IF_ERROR(segment.file->Write(0, record));
   QUORATE_RETURN_IF_ERROR(segment.file->Sync());
-  QUORATE_RETURN_IF_ERROR(
-      files.Rename(PreparedPath(directory), directory + "/" + SegmentName(sequence)));
+  QUORATE_RETURN_IF_ERROR(files.Rename(PreparedPath(directory), SegmentPath(directory, sequence)));
   QUORATE_RETURN_IF_ERROR(files.SyncDirectory(directory));
   return segment;
+}
+
+Status TakeName(FileSystem& files, const std::string& directory, std::uint32_t sequence) {
+  QUORATE_RETURN_IF_ERROR(files.Rename(SegmentPath(directory, sequence), PreparedPath(directory)));
+  return files.SyncDirectory(directory);
+}
+
+Status RemoveSegment(FileSystem& files, const std::string& directory, std::uint32_t sequence) {
+  return files.Remove(SegmentPath(directory, sequence));
 }
 
 Status RemovePrepared(FileSystem& files, const std::string& directory) {

@@ -65,7 +65,7 @@ std::optional<LogRecord> RecordAt(std::string_view segment, Place at) {
 void ApplyHeader(const LogRecord& record, bool first, Contents& contents) {
   const auto header = SegmentHeader::Decode(record.payload);
   QUORATE_ASSERT(header, "a log that opens has headers that can be read");
-  if (first || header->start == header->last) {
+  if (first) {
     contents.start = header->last;
     contents.entries.clear();
     contents.hard_state = header->hard_state;
@@ -84,11 +84,12 @@ void ApplyEntry(const LogRecord& record, Contents& contents) {
 }
 
 // Every record up to the first that is not valid, where `at` is left, or to `end`.
-void ReadSegment(std::string_view segment, std::uint64_t end, Place& at, Contents& contents) {
+void ReadSegment(std::string_view segment, bool first, std::uint64_t end, Place& at,
+                 Contents& contents) {
   while (at.offset < end) {
     const auto record = RecordAt(segment, at);
     if (!record) return;
-    if (record->type == RecordType::kSegment) ApplyHeader(*record, at.segment == 1, contents);
+    if (record->type == RecordType::kSegment) ApplyHeader(*record, first, contents);
     if (record->type == RecordType::kEntry) ApplyEntry(*record, contents);
     if (record->type == RecordType::kHardState) {
       contents.hard_state = storage::ParseHardState(record->payload).value();
@@ -97,15 +98,28 @@ void ReadSegment(std::string_view segment, std::uint64_t end, Place& at, Content
   }
 }
 
+// The last that says that the log begins with it, or else the first there is.
+std::uint32_t FirstThatCounts(const Segments& segments) {
+  for (auto it = segments.rbegin(); it != segments.rend(); ++it) {
+    const auto record = RecordAt(it->second, {it->first, 0});
+    if (!record || record->type != RecordType::kSegment) continue;
+    const auto header = SegmentHeader::Decode(record->payload);
+    if (header && header->start == header->last) return it->first;
+  }
+  return segments.begin()->first;
+}
+
 // What a log that opens holds.
 Contents Read(const Segments& segments) {
   Contents contents;
+  const std::uint32_t first = FirstThatCounts(segments);
   for (const auto& [sequence, bytes] : segments) {
+    if (sequence < first) continue;
     const auto next = segments.find(sequence + 1);
     std::uint64_t end = bytes.size();
     if (next != segments.end()) end = RecordAt(next->second, {sequence + 1, 0})->synced_to.offset;
     Place at{sequence, 0};
-    ReadSegment(bytes, end, at, contents);
+    ReadSegment(bytes, sequence == first, end, at, contents);
     QUORATE_ASSERT(next == segments.end() || at.offset == end,
                    "a segment that another one follows is whole");
   }

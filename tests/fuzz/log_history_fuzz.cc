@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "raft/assert.h"
+#include "storage/configuration_history.h"
 #include "storage/little_endian.h"
 #include "tests/fuzz/log_check.h"
 #include "tests/fuzz/segment_builder.h"
@@ -81,8 +82,7 @@ class Writer {
       case kReplacement:
         return Replace(input.Byte(), input.Byte());
       case kConfiguration:
-        configuration_.incarnation = last_.index;
-        return AddEntry(raft::EntryKind::kConfiguration, configuration_.Encode());
+        return AddConfiguration();
       case kHardState:
         hard_state_.term += input.Byte();
         hard_state_.vote = input.Byte();
@@ -109,7 +109,7 @@ class Writer {
     header.hard_state = hard_state_;
     header.last = last_;
     header.start = start_;
-    header.configuration = configuration_;
+    header.configuration = configurations_.InForce();
     return header;
   }
 
@@ -119,10 +119,18 @@ class Writer {
     builder_.Add(raft::Entry{last_.term, last_.index, kind, Bytes::Copy(data)});
   }
 
+  void AddConfiguration() {
+    raft::Configuration configuration = configurations_.InForce();
+    configuration.incarnation = last_.index;
+    AddEntry(raft::EntryKind::kConfiguration, configuration.Encode());
+    configurations_.Add(last_.index, std::move(configuration));
+  }
+
   void Replace(std::size_t count, std::size_t bytes) {
     count = std::min(count, terms_.size());
     terms_.resize(terms_.size() - count);
     last_ = {last_.index - count, terms_.empty() ? start_.term : terms_.back()};
+    configurations_.Truncate(last_.index + 1);
     AddEntry(raft::EntryKind::kCommand, std::string(bytes, 'r'));
   }
 
@@ -138,6 +146,7 @@ class Writer {
     start_ = last_ = {last_.index + skipped, std::max(last_.term, hard_state_.term)};
     hard_state_.term = last_.term;
     terms_.clear();
+    configurations_ = storage::ConfigurationHistory(configurations_.InForce());
     StartSegment();
   }
 
@@ -157,7 +166,7 @@ class Writer {
     segments_[static_cast<std::uint32_t>(segments_.size()) + 1] = builder_.bytes();
   }
 
-  raft::Configuration configuration_ = raft::Configuration::Bootstrap({{1, {}, "a:1"}});
+  storage::ConfigurationHistory configurations_{raft::Configuration::Bootstrap({{1, {}, "a:1"}})};
   raft::HardState hard_state_;
   raft::Position start_;
   raft::Position last_;

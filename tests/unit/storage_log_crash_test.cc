@@ -26,7 +26,7 @@ class Workload {
         batch.hard_state = raft::HardState{term_, random_() % 3 + 1};
         Record([&](LogModel& model) { model.Apply(*batch.hard_state); });
       }
-      raft::Index next = states_.back().entries.size() + 1;
+      raft::Index next = states_.back().last() + 1;
       if (random_() % 6 == 0) next -= std::min<raft::Index>(next - 1, random_() % 5);
       for (std::size_t i = random_() % 5; i > 0; --i) {
         batch.entries.push_back(
@@ -94,7 +94,7 @@ void RunSeed(std::uint64_t seed) {
   Workload workload(seed);
   std::mt19937_64& random = workload.random();
   ASSERT_TRUE(files.CreateDirectory(kDirectory));
-  ASSERT_TRUE(Log::Create(files, kDirectory, kSmall, ThreeNodes()));
+  ASSERT_TRUE(Log::Create(files, kDirectory, kSmall, Founding()));
   files.Settle();
   for (int life = 0; life < 12; ++life) {
     auto opened = OpenThroughCrashes(files, random);
@@ -137,7 +137,7 @@ TEST(StorageLogCrashTest, ACreationThatDiesCanBeDoneAgain) {
       ASSERT_TRUE(files.CreateDirectory(kDirectory));
       files.Settle();
       files.FailAfter(operations);
-      const bool created = Log::Create(files, kDirectory, kSmall, ThreeNodes()).has_value();
+      const bool created = Log::Create(files, kDirectory, kSmall, Founding()).has_value();
       if (power) {
         files.PowerCut(random);
       } else {
@@ -150,7 +150,7 @@ TEST(StorageLogCrashTest, ACreationThatDiesCanBeDoneAgain) {
         continue;
       }
       EXPECT_EQ(opened.error().code, ErrorCode::kNotFound);
-      EXPECT_TRUE(Log::Create(files, kDirectory, kSmall, ThreeNodes()));
+      EXPECT_TRUE(Log::Create(files, kDirectory, kSmall, Founding()));
       EXPECT_TRUE(Log::Open(files, kDirectory, kSmall));
     }
   }
@@ -163,7 +163,7 @@ TEST(StorageLogCrashTest, RollOverMayDieAtAnyOperation) {
       MemoryFileSystem files;
       std::mt19937_64 random(variant);
       ASSERT_TRUE(files.CreateDirectory(kDirectory));
-      ASSERT_TRUE(Log::Create(files, kDirectory, kSmall, ThreeNodes()));
+      ASSERT_TRUE(Log::Create(files, kDirectory, kSmall, Founding()));
       files.Settle();
       auto opened = Log::Open(files, kDirectory, kSmall);
       LogModel before;
@@ -193,7 +193,7 @@ TEST(StorageLogCrashTest, RollOverMayDieAtAnyOperation) {
 TEST(StorageLogCrashTest, WhatAFailedSyncLeftInThePageCacheIsWrittenAgain) {
   MemoryFileSystem files;
   ASSERT_TRUE(files.CreateDirectory(kDirectory));
-  ASSERT_TRUE(Log::Create(files, kDirectory, kSmall, ThreeNodes()));
+  ASSERT_TRUE(Log::Create(files, kDirectory, kSmall, Founding()));
   files.Settle();
   LogModel model;
   {
@@ -220,7 +220,7 @@ TEST(StorageLogCrashTest, WhatAFailedSyncLeftInThePageCacheIsWrittenAgain) {
 TEST(StorageLogCrashTest, WhatAFailedRecoveryCutIsCutAgain) {
   MemoryFileSystem files;
   ASSERT_TRUE(files.CreateDirectory(kDirectory));
-  ASSERT_TRUE(Log::Create(files, kDirectory, kSmall, ThreeNodes()));
+  ASSERT_TRUE(Log::Create(files, kDirectory, kSmall, Founding()));
   auto opened = Log::Open(files, kDirectory, kSmall);
   ASSERT_TRUE(opened);
   LogModel model;

@@ -221,14 +221,9 @@ Json DescribeContents(LogScan& scan) {
   json["entries"] = contents.last - contents.start.index;
   json["hard_state"] = ToJson(replay.hard_state());
   json["terms"] = DescribeTerms(contents);
-  if (replay.configurations().empty()) {
-    json["configuration_index"] = Json();
-    json["configuration"] = ToJson(scan.segments()[scan.first()].header->configuration);
-  } else {
-    const auto& [index, configuration] = replay.configurations().back();
-    json["configuration_index"] = index;
-    json["configuration"] = ToJson(configuration);
-  }
+  const auto& changes = replay.configurations().changes();
+  json["configuration_index"] = changes.empty() ? Json() : Json(changes.back().first);
+  json["configuration"] = ToJson(replay.configurations().InForce());
   return json;
 }
 
