@@ -3,7 +3,8 @@
 back soon after the leader is gone.
 
 Each round kills a random node, the leader, or all nodes at once, and starts them again; or it stops the leader with SIGSTOP
-until another leads and then lets it go on, believing that it still does. At the end every acknowledged write is read back
+until another leads and then lets it go on, believing that it still does. With --small-logs the nodes keep so little log that
+a node that was away needs a snapshot; the kind `install` then kills it a few times more while it fetches and installs one. At the end every acknowledged write is read back
 with a strong read through each node. Exit code 0: all held. 1: violations, listed. With --control the run spoils something on
 purpose, and exits 0 only if the checks report it:
 
@@ -25,7 +26,9 @@ from wire import Connection, delete_command
 from workload import Load
 
 KINDS = {"leader": "kill -9 of the leader", "any": "kill -9 of a random node", "all": "kill -9 of all nodes",
-         "pause": "SIGSTOP of the leader"}
+         "pause": "SIGSTOP of the leader", "install": "kill -9 while a node comes back"}
+SMALL_LOGS = ("--segment-bytes", "64KiB", "--log-retain", "64KiB", "--log-max", "512KiB", "--memtable-bytes", "256KiB",
+              "--snapshot-rate", "4MiB")
 CONTROLS = ("lose-write", "stale-read", "slow-failover")
 BATCH = 200
 
@@ -35,7 +38,8 @@ def parse_arguments(arguments):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--kinds", default=",".join(KINDS), help="in turn; default %(default)s")
+    parser.add_argument("--kinds", default="leader,any,all,pause", help="in turn, of " + ",".join(KINDS) + "; default %(default)s")
+    parser.add_argument("--small-logs", action="store_true", help="cut logs all the time, so that snapshots are needed")
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=1.5, help="of load before each fault and while it lasts")
     parser.add_argument("--limit", type=float, default=2.0, help="seconds until strong reads are back; default %(default)s")
@@ -59,7 +63,7 @@ class Run:
     def victims(self, kind):
         if kind == "all":
             return list(self.cluster)
-        return [self.random.choice(list(self.cluster)) if kind == "any" else self.cluster.leader()]
+        return [self.random.choice(list(self.cluster)) if kind in ("any", "install") else self.cluster.leader()]
 
     def round(self, kind):
         time.sleep(self.options.seconds)
@@ -77,9 +81,18 @@ class Run:
         taken = self.time_to_read(gone) if kind in ("leader", "pause") else None
         time.sleep(self.options.seconds)
         for node in victims:
+            if kind == "install":
+                self.stumble(node)
             self.begin(kind, node)
-        self.cluster.wait_ready()
+        self.cluster.wait_ready(90 if self.options.small_logs else 30)
         return [node.id for node in victims], taken
+
+    def stumble(self, node):
+        """Starts it and kills it again, at moments of the seed's choosing."""
+        for _ in range(4):
+            node.start()
+            time.sleep(self.random.uniform(0.02, 1.0))
+            node.kill()
 
     @staticmethod
     def end(kind, node):
@@ -148,7 +161,7 @@ def spoil(control, cluster, load):
 
 
 def execute(options, say):
-    with Cluster(options.nodes, keep=options.keep) as cluster:
+    with Cluster(options.nodes, flags=SMALL_LOGS if options.small_logs else (), keep=options.keep) as cluster:
         cluster.wait_ready()
         with Load(cluster, options.writers, options.seed) as load:
             run = Run(options, cluster, load)
@@ -161,8 +174,10 @@ def execute(options, say):
         violations = (checks.failovers(run.failovers, options.limit)
                       + checks.strong_reads(load.register_writes, load.reads) + check_read_back(cluster, load))
         cluster.check_alive()
+        installed = sum(node.log_text().count("installed a snapshot") for node in cluster)
     writes = load.register_writes
     return {"seed": options.seed, "rounds": options.rounds, "control": options.control,
+            "snapshots_installed": installed,
             "acknowledged": len(load.acknowledged) + sum(write.outcome == "ok" for write in writes),
             "unknown": sum(writer.unknown for writer in load.writers),
             "not_executed": sum(writer.refused for writer in load.writers),

@@ -24,6 +24,12 @@ class KillRounds(unittest.TestCase):
         self.assertGreater(result["strong_reads"], 100)
         self.assertEqual(len(result["failover_seconds"]), 4)
 
+    def test_the_same_with_logs_that_are_cut_and_snapshots(self):
+        result = execute("--rounds", "3", "--kinds", "install,all,install", "--small-logs", "--limit", "5")
+        print({name: value for name, value in result.items() if name != "violations"})
+        self.assertEqual(result["violations"], [])
+        self.assertGreater(result["acknowledged"], 200)
+
     def test_control_lost_write_is_reported(self):
         result = execute("--rounds", "1", "--limit", "5", "--control", "lose-write")
         self.assertEqual({text.split(" of ")[0] for text in result["violations"]}, {"acknowledged write"})
