@@ -17,6 +17,7 @@ std::string Name(raft::Position position) {
 }  // namespace
 
 void Replica::ReceiveSnapshot(raft::NodeId from, const SnapshotMessage& message) {
+  if (shutting_down_) return;  // or the lane might never be idle
   if (const auto* request = std::get_if<SnapshotRequest>(&message)) {
     sender_.OnRequest(from, *request);
   } else {

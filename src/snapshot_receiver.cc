@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <deque>
-#include <map>
 #include <utility>
 #include <vector>
 
@@ -11,9 +10,25 @@
 namespace quorate::server {
 namespace {
 
-// A file whose checksum is wrong is fetched again so often.
-constexpr int kMaxAttempts = 3;
-constexpr raft::Duration kRateSampledEvery{500'000};
+using storage::ErrorCode;
+using storage::IncomingSnapshot;
+using storage::Manifest;
+
+constexpr int kMaxFinishes = 3;
+// After an attempt that failed on this side, a pause: what was in its way may pass.
+constexpr raft::Duration kPause{1'000'000};
+// How far requests may get ahead of the rate after a pause in them.
+constexpr raft::Duration kBurst{20'000};
+constexpr raft::Duration kRateMeasuredOver{1'000'000};
+
+raft::Duration TimeFor(std::uint64_t bytes, std::uint64_t rate) {
+  return raft::Duration(
+      static_cast<std::int64_t>(bytes * 1'000'000 / std::max<std::uint64_t>(rate, 1)));
+}
+
+std::string Name(std::uint64_t snapshot, raft::NodeId from) {
+  return "snapshot " + std::to_string(snapshot) + " of node " + std::to_string(from);
+}
 
 }  // namespace
 
@@ -29,303 +44,58 @@ class SnapshotReceiver::Impl {
         ready_(std::move(ready)),
         problem_(std::move(problem)) {}
 
-  void OnOffer(raft::NodeId from, std::uint64_t snapshot, raft::Position position) {
-    const raft::Time now = host_.Now();
-    if (stage_ != Stage::kIdle || now < not_before_) return;
-    stage_ = Stage::kManifest;
-    from_ = from;
-    snapshot_ = snapshot;
-    position_ = position;
-    encoded_.clear();
-    moved_ = now;
-    AskForManifest(now);
-  }
-
-  void OnReply(raft::NodeId from, const SnapshotReply& reply) {
-    if (from != from_ || reply.snapshot != snapshot_) return;
-    if (stage_ != Stage::kManifest && stage_ != Stage::kPieces) return;
-    if (reply.gone) return GiveUp("node " + std::to_string(from_) + " no longer keeps it");
-    if (reply.file == kManifestFile) {
-      OnManifestPart(reply);
-    } else {
-      OnPiece(reply);
-    }
-  }
-
-  void Finished() {
-    stage_ = Stage::kIdle;
-    plan_.clear();
-    pieces_.clear();
-    incoming_.reset();
-    Run(
-        [&files = files_, path = directory_.next_database_path(),
-         manifest = directory_.incoming_manifest_path()] {
-          // What cannot be removed now is in nobody's way: the next snapshot makes use of it.
-          static_cast<void>(storage::RemoveTree(files, path));
-          static_cast<void>(files.Remove(manifest));
-        },
-        [] {});
-  }
-
-  raft::Time NextDeadline() const {
-    if (stage_ == Stage::kManifest) return std::min(asked_ + options_.retry, GiveUpAt());
-    if (stage_ != Stage::kPieces) return raft::Time::max();
-    raft::Time next = GiveUpAt();
-    for (const auto& [number, piece] : pieces_) {
-      if (!piece.arrived) next = std::min(next, piece.asked + options_.retry);
-    }
-    if (next_to_ask_ < plan_.size() && WindowOpen()) next = std::min(next, next_send_);
-    return next;
-  }
-
-  void Tick(raft::Time now) {
-    if (stage_ != Stage::kManifest && stage_ != Stage::kPieces) return;
-    if (now >= GiveUpAt()) {
-      return GiveUp("node " + std::to_string(from_) + " has not answered for too long");
-    }
-    if (stage_ == Stage::kManifest) {
-      if (now >= asked_ + options_.retry) AskForManifest(now);
-      return;
-    }
-    for (auto& [number, piece] : pieces_) {
-      if (!piece.arrived && now >= piece.asked + options_.retry) Ask(number, piece, now);
-    }
-    AskForPieces(now);
-  }
-
-  std::optional<SnapshotProgress> progress() const {
-    if (stage_ == Stage::kIdle || !manifest_) return std::nullopt;
-    return SnapshotProgress{.from = from_,
-                            .snapshot = snapshot_,
-                            .position = position_,
-                            .received = received_,
-                            .total = manifest_->bytes(),
-                            .rate = rate_,
-                            .verifying = stage_ == Stage::kChecking || stage_ == Stage::kReady};
-  }
+  void OnOffer(raft::NodeId from, std::uint64_t snapshot, raft::Position position);
+  void OnReply(raft::NodeId from, const SnapshotReply& reply);
+  void Finished();
+  raft::Time NextDeadline() const;
+  void Tick(raft::Time now);
+  std::optional<SnapshotProgress> progress() const;
   bool busy() const { return jobs_ > 0; }
 
  private:
-  enum class Stage { kIdle, kManifest, kOpening, kPieces, kChecking, kReady };
-  // Asked for, or here and waiting for those before it.
+  enum class State {
+    kIdle,
+    kManifest,   // asking for the manifest
+    kFetching,   // asking for files; beside it, at most one job on the lane
+    kVerifying,  // on the lane
+    kReady,      // until Finished()
+  };
+
+  // Asked for, or to be asked for. In the order in which they are written.
   struct Piece {
-    raft::Time asked{0};
-    bool arrived = false;
-    Bytes data;
+    SnapshotRequest request;
+    std::optional<raft::Time> asked_at;
+    std::optional<Bytes> data;
   };
 
-  raft::Time GiveUpAt() const { return moved_ + options_.give_up; }
-
-  // What has been fetched stays: the next offer goes on with it.
-  void GiveUp(const std::string& why) {
-    stage_ = Stage::kIdle;
-    plan_.clear();
-    pieces_.clear();
-    not_before_ = host_.Now() + options_.retry;
-    problem_("a snapshot cannot be fetched: " + why);
-  }
-
-  void GiveUp(const storage::Error& error) {
-    if (error.code == storage::ErrorCode::kIo) {
-      return host_.Fatal("a snapshot could not be written: " + error.message);
-    }
-    GiveUp(error.message);
-  }
-
-  // ---- The manifest ----
-
-  void AskForManifest(raft::Time now) {
-    asked_ = now;
-    host_.SendSnapshot(
-        from_, SnapshotRequest{snapshot_, kManifestFile, encoded_.size(), kSnapshotChunkBytes});
-  }
-
-  void OnManifestPart(const SnapshotReply& reply) {
-    const bool next = reply.offset == encoded_.size() && !reply.data.empty() &&
-                      reply.total <= storage::kMaxManifestBytes &&
-                      encoded_.size() + reply.data.size() <= reply.total;
-    if (stage_ != Stage::kManifest || !next) return;
-    moved_ = host_.Now();
-    encoded_ += reply.data.view();
-    if (encoded_.size() < reply.total) return AskForManifest(moved_);
-    auto manifest = storage::Manifest::Decode(encoded_);
-    if (!manifest) return GiveUp(manifest.error().message);
-    if (const std::string why = WhyUseless(*manifest); !why.empty()) return GiveUp(why);
-    manifest_ = std::move(*manifest);
-    attempts_ = 0;
-    Open();
-  }
-
-  std::string WhyUseless(const storage::Manifest& manifest) const {
-    if (manifest.cluster_id != directory_.identity().cluster_id) {
-      return "node " + std::to_string(from_) + " offers a snapshot of another cluster";
-    }
-    if (manifest.id != snapshot_ || manifest.mark.position != position_) {
-      return "node " + std::to_string(from_) + " offers a snapshot and sends another";
-    }
-    return "";
-  }
-
-  // ---- The pieces ----
-
-  struct Opened {
+  // One turn on the lane: writes what has arrived, then says what is to be asked for next.
+  struct Turn {
+    std::vector<Piece> writes;
+    std::size_t more = 0;  // pieces to hand out
     storage::Status status;
-    std::shared_ptr<storage::IncomingSnapshot> incoming;
-    std::vector<storage::Chunk> plan;
+    std::vector<storage::Chunk> chunks;
     std::uint64_t received = 0;
+    bool complete = false;
   };
+  using Incoming = std::shared_ptr<std::optional<IncomingSnapshot>>;  // for the lane alone
 
-  static void MakePlan(Opened& opened) {
-    opened.incoming->Rewind();
-    while (const auto chunk = opened.incoming->Next(kSnapshotChunkBytes)) {
-      opened.plan.push_back(*chunk);
-    }
-    opened.received = opened.incoming->received();
-  }
-
-  // For people, and for quorate-inspect; going on after a restart needs only the files themselves.
-  static storage::Status NoteManifest(storage::FileSystem& files, const std::string& path,
-                                      std::string_view encoded) {
-    const auto exists = files.Exists(path);
-    if (!exists) return storage::Forward(exists);
-    if (*exists) QUORATE_RETURN_IF_ERROR(files.Remove(path));
-    const auto file = files.Open(path, storage::OpenMode::kCreate);
-    if (!file) return storage::Forward(file);
-    return (*file)->Write(0, encoded);
-  }
-
-  void Open() {
-    stage_ = Stage::kOpening;
-    auto opened = std::make_shared<Opened>();
-    Run(
-        [opened, &files = files_, path = directory_.next_database_path(),
-         note = directory_.incoming_manifest_path(), encoded = encoded_, manifest = *manifest_] {
-          opened->status = NoteManifest(files, note, encoded);
-          if (!opened->status) return;
-          auto incoming = storage::IncomingSnapshot::Open(files, path, manifest);
-          if (!incoming) {
-            opened->status = storage::Forward(incoming);
-            return;
-          }
-          opened->incoming = std::make_shared<storage::IncomingSnapshot>(std::move(*incoming));
-          MakePlan(*opened);
-        },
-        [this, opened] {
-          if (!opened->status) return GiveUp(opened->status.error());
-          incoming_ = opened->incoming;
-          Begin(*opened);
-        });
-  }
-
-  void Begin(Opened& opened) {
-    const raft::Time now = host_.Now();
-    stage_ = Stage::kPieces;
-    plan_ = std::move(opened.plan);
-    pieces_.clear();
-    next_to_ask_ = next_to_write_ = written_ = 0;
-    received_ = opened.received;
-    moved_ = next_send_ = sampled_at_ = now;
-    sampled_bytes_ = received_;
-    if (plan_.empty()) return Check();
-    AskForPieces(now);
-  }
-
-  bool WindowOpen() const { return next_to_ask_ - written_ < options_.window; }
-
-  void AskForPieces(raft::Time now) {
-    while (next_to_ask_ < plan_.size() && WindowOpen() && now >= next_send_) {
-      const std::size_t number = next_to_ask_++;
-      Ask(number, pieces_[number], now);
-      const auto microseconds = plan_[number].bytes * 1'000'000 / options_.rate;
-      next_send_ = std::max(next_send_, now - raft::Duration(10'000)) +
-                   raft::Duration(static_cast<std::int64_t>(microseconds));
-    }
-  }
-
-  void Ask(std::size_t number, Piece& piece, raft::Time now) {
-    piece.asked = now;
-    const storage::Chunk& chunk = plan_[number];
-    host_.SendSnapshot(from_, SnapshotRequest{snapshot_, chunk.file, chunk.offset, chunk.bytes});
-  }
-
-  void OnPiece(const SnapshotReply& reply) {
-    if (stage_ != Stage::kPieces) return;
-    const auto found = std::find_if(pieces_.begin(), pieces_.end(), [&](const auto& item) {
-      const storage::Chunk& chunk = plan_[item.first];
-      return chunk.file == reply.file && chunk.offset == reply.offset;
-    });
-    if (found == pieces_.end() || found->second.arrived) return;
-    if (reply.data.size() != plan_[found->first].bytes) return;
-    found->second.arrived = true;
-    found->second.data = reply.data;
-    moved_ = host_.Now();
-    received_ += reply.data.size();
-    Sample(moved_);
-    WriteArrived();
-    AskForPieces(moved_);
-  }
-
-  void Sample(raft::Time now) {
-    const auto since = (now - sampled_at_).count();
-    if (since < kRateSampledEvery.count()) return;
-    rate_ = (received_ - sampled_bytes_) * 1'000'000 / static_cast<std::uint64_t>(since);
-    sampled_at_ = now;
-    sampled_bytes_ = received_;
-  }
-
-  void WriteArrived() {
-    for (auto it = pieces_.find(next_to_write_); it != pieces_.end() && it->second.arrived;
-         it = pieces_.find(next_to_write_)) {
-      auto status = std::make_shared<storage::Status>();
-      Run([incoming = incoming_, status, chunk = plan_[next_to_write_],
-           data = std::move(it->second.data)] { *status = incoming->Write(chunk, data.view()); },
-          [this, status, incoming = incoming_.get()] {
-            if (stage_ != Stage::kPieces || incoming != incoming_.get()) return;  // given up
-            if (!*status) return GiveUp(status->error());
-            ++written_;
-            if (written_ == plan_.size()) return Check();
-            AskForPieces(host_.Now());
-          });
-      pieces_.erase(it);
-      ++next_to_write_;
-    }
-  }
-
-  // ---- The end ----
-
-  void Check() {
-    stage_ = Stage::kChecking;
-    if (raft::Broken(options_.control, raft::Control::kInstallNotAtomic)) return Ready();
-    auto opened = std::make_shared<Opened>();
-    opened->incoming = incoming_;
-    Run(
-        [opened] {
-          opened->status = opened->incoming->Finish();
-          if (!opened->status) MakePlan(*opened);
-        },
-        [this, opened] {
-          if (opened->status) return Ready();
-          const storage::Error& error = opened->status.error();
-          const bool again = error.code == storage::ErrorCode::kCorrupt;
-          if (!again || ++attempts_ >= kMaxAttempts) return GiveUp(error);
-          problem_("a snapshot arrived damaged, and what is wrong is fetched again: " +
-                   error.message);
-          Begin(*opened);
-        });
-  }
-
-  void Ready() {
-    stage_ = Stage::kReady;
-    ready_(*manifest_);
-  }
-
-  void Run(std::function<void()> work, std::function<void()> done) {
-    ++jobs_;
-    host_.Run(Lane::kSnapshot, std::move(work), [this, done = std::move(done)] {
-      --jobs_;
-      done();
-    });
-  }
+  void RunOnLane(std::function<void()> work, std::function<void()> done);
+  bool Expected(raft::NodeId from, const SnapshotReply& reply) const;
+  void OnManifestPiece(const SnapshotReply& reply);
+  void OpenIncoming();
+  void StartTurn();
+  void OnTurn(const Turn& turn);
+  void Verify();
+  void OnVerified(const storage::Status& status);
+  void AskForManifest(std::uint64_t offset);
+  void AskWhatIsDue(raft::Time now);
+  bool Due(const Piece& piece, raft::Time now) const;
+  bool Failed(const storage::Status& status);
+  void Refuse(const std::string& why);
+  void Abandon(const std::string& why);
+  void Report(const std::string& what);
+  void RemoveFiles();
+  void MeasureRate(raft::Time now, std::uint64_t bytes);
 
   const SnapshotOptions options_;
   Host& host_;
@@ -334,31 +104,344 @@ class SnapshotReceiver::Impl {
   const ReadyCallback ready_;
   const std::function<void(const std::string&)> problem_;
 
-  Stage stage_ = Stage::kIdle;
+  State state_ = State::kIdle;
+  std::uint64_t attempt_ = 0;  // what jobs of older ones find is of no interest
+  std::size_t jobs_ = 0;
+  bool turn_running_ = false;
   raft::NodeId from_ = raft::kNoNode;
   std::uint64_t snapshot_ = 0;
   raft::Position position_;
-  raft::Time asked_{0};       // for the manifest
-  raft::Time moved_{0};       // the last time that something arrived
-  raft::Time not_before_{0};  // after giving up
-  std::string encoded_;
-  std::optional<storage::Manifest> manifest_;
-  int attempts_ = 0;
-
-  std::shared_ptr<storage::IncomingSnapshot> incoming_;  // the lane's
-  std::vector<storage::Chunk> plan_;
-  std::map<std::size_t, Piece> pieces_;  // by number in the plan
-  std::size_t next_to_ask_ = 0;
-  std::size_t next_to_write_ = 0;
-  std::size_t written_ = 0;
-  raft::Time next_send_{0};
-
+  std::string manifest_text_;
+  std::uint64_t manifest_total_ = 0;
+  Manifest manifest_;
+  Incoming incoming_;
+  std::deque<Piece> pieces_;  // together with those being written at most options_.window
   std::uint64_t received_ = 0;
+  bool handed_out_all_ = false;
+  int finishes_ = 0;
+
+  raft::Time last_progress_{0};
+  raft::Time paid_until_{0};  // what has been asked for is within the rate until then
+  raft::Time not_before_{0};
+  std::uint64_t refused_ = 0;  // the snapshot that was refused last
+  std::string reported_;
+  raft::Time measured_from_{0};
+  std::uint64_t measured_bytes_ = 0;
   std::uint64_t rate_ = 0;
-  raft::Time sampled_at_{0};
-  std::uint64_t sampled_bytes_ = 0;
-  std::size_t jobs_ = 0;
 };
+
+void SnapshotReceiver::Impl::RunOnLane(std::function<void()> work, std::function<void()> done) {
+  ++jobs_;
+  host_.Run(Lane::kSnapshot, std::move(work), [this, attempt = attempt_, done = std::move(done)] {
+    --jobs_;
+    if (done && attempt == attempt_) done();
+  });
+}
+
+void SnapshotReceiver::Impl::OnOffer(raft::NodeId from, std::uint64_t snapshot,
+                                     raft::Position position) {
+  const raft::Time now = host_.Now();
+  if (now < not_before_ || snapshot == refused_) return;
+  if (state_ == State::kReady || state_ == State::kVerifying) return;
+  if (state_ != State::kIdle) {
+    const bool same = from == from_ && snapshot == snapshot_;
+    if (same || turn_running_ || now - last_progress_ < 2 * options_.retry) return;
+  }
+  ++attempt_;
+  turn_running_ = false;
+  state_ = State::kManifest;
+  from_ = from;
+  snapshot_ = snapshot;
+  position_ = position;
+  manifest_text_.clear();
+  manifest_total_ = 0;
+  manifest_ = {};
+  incoming_.reset();
+  received_ = 0;
+  finishes_ = 0;
+  last_progress_ = measured_from_ = now;
+  measured_bytes_ = rate_ = 0;
+  AskForManifest(0);
+}
+
+void SnapshotReceiver::Impl::AskForManifest(std::uint64_t offset) {
+  pieces_.clear();
+  pieces_.push_back({{snapshot_, kManifestFile, offset, kSnapshotChunkBytes}, {}, {}});
+  AskWhatIsDue(host_.Now());
+}
+
+// Replies come late, twice, and from nodes that were given up.
+bool SnapshotReceiver::Impl::Expected(raft::NodeId from, const SnapshotReply& reply) const {
+  const bool asking = state_ == State::kManifest || state_ == State::kFetching;
+  return asking && from == from_ && reply.snapshot == snapshot_;
+}
+
+void SnapshotReceiver::Impl::OnReply(raft::NodeId from, const SnapshotReply& reply) {
+  if (!Expected(from, reply)) return;
+  if (reply.gone) return Abandon(Name(snapshot_, from_) + " is no longer kept there");
+  const auto piece = std::find_if(pieces_.begin(), pieces_.end(), [&](const Piece& asked) {
+    return asked.asked_at && !asked.data && asked.request.file == reply.file &&
+           asked.request.offset == reply.offset;
+  });
+  if (piece == pieces_.end()) return;
+  if (state_ == State::kManifest) return OnManifestPiece(reply);
+  const bool fits =
+      reply.data.size() == piece->request.bytes && reply.total == manifest_.files[reply.file].bytes;
+  if (!fits) return;
+  const raft::Time now = host_.Now();
+  last_progress_ = now;
+  MeasureRate(now, reply.data.size());
+  piece->data = reply.data;
+  StartTurn();
+}
+
+void SnapshotReceiver::Impl::OnManifestPiece(const SnapshotReply& reply) {
+  if (reply.total == 0 || reply.total > storage::kMaxManifestBytes) {
+    return Refuse("its manifest has " + std::to_string(reply.total) + " bytes, the limit is " +
+                  std::to_string(storage::kMaxManifestBytes));
+  }
+  if (manifest_text_.empty()) manifest_total_ = reply.total;
+  const bool fits =
+      reply.total == manifest_total_ && reply.offset < reply.total &&
+      reply.data.size() == std::min<std::uint64_t>(kSnapshotChunkBytes, reply.total - reply.offset);
+  if (!fits) return;
+  last_progress_ = host_.Now();
+  manifest_text_ += reply.data.view();
+  if (manifest_text_.size() < manifest_total_) return AskForManifest(manifest_text_.size());
+  pieces_.clear();
+  OpenIncoming();
+}
+
+// The manifest comes first, durably: a restart knows by it that what is in the directory is wanted.
+void SnapshotReceiver::Impl::OpenIncoming() {
+  auto manifest = Manifest::Decode(manifest_text_);
+  if (!manifest) return Refuse(manifest.error().message);
+  if (manifest->cluster_id != directory_.identity().cluster_id) {
+    return Refuse("it is of another cluster; check --cluster and --cluster-name there");
+  }
+  if (manifest->id != snapshot_ || manifest->mark.position != position_) {
+    return Refuse("it is not the snapshot that was offered");
+  }
+  if (manifest->files.size() > storage::kMaxSnapshotFiles) {
+    return Refuse("it has " + std::to_string(manifest->files.size()) + " files, the limit is " +
+                  std::to_string(storage::kMaxSnapshotFiles));
+  }
+  manifest_ = std::move(*manifest);
+  state_ = State::kFetching;
+  turn_running_ = true;
+  incoming_ = std::make_shared<std::optional<IncomingSnapshot>>();
+  auto status = std::make_shared<storage::Status>();
+  RunOnLane(
+      [incoming = incoming_, status, &files = files_, manifest = manifest_,
+       text = std::move(manifest_text_), path = directory_.incoming_manifest_path(),
+       database = directory_.next_database_path()] {
+        const std::size_t slash = path.rfind('/');
+        *status = storage::ReplaceFile(files, path.substr(0, slash), path.substr(slash + 1), text);
+        if (!*status) return;
+        auto opened = IncomingSnapshot::Open(files, database, manifest);
+        if (opened) {
+          incoming->emplace(std::move(*opened));
+        } else {
+          *status = storage::Forward(opened);
+        }
+      },
+      [this, status] {
+        turn_running_ = false;
+        if (Failed(*status)) return;
+        handed_out_all_ = false;
+        StartTurn();
+      });
+}
+
+// Writes from the front only: a file grows without holes, which is how it can be gone on with.
+void SnapshotReceiver::Impl::StartTurn() {
+  if (turn_running_) return;
+  auto turn = std::make_shared<Turn>();
+  while (!pieces_.empty() && pieces_.front().data) {
+    turn->writes.push_back(std::move(pieces_.front()));
+    pieces_.pop_front();
+  }
+  if (turn->writes.empty() && (handed_out_all_ || !pieces_.empty())) return;
+  turn->more = options_.window - std::min(options_.window, pieces_.size());
+  turn_running_ = true;
+  RunOnLane(
+      [incoming = incoming_, turn] {
+        IncomingSnapshot& snapshot = **incoming;
+        for (const Piece& piece : turn->writes) {
+          const SnapshotRequest& asked = piece.request;
+          const storage::Chunk chunk{static_cast<std::size_t>(asked.file), asked.offset,
+                                     static_cast<std::size_t>(asked.bytes)};
+          turn->status = snapshot.Write(chunk, piece.data->view());
+          if (!turn->status) return;
+        }
+        turn->writes.clear();
+        while (turn->chunks.size() < turn->more) {
+          const auto chunk = snapshot.Next(kSnapshotChunkBytes);
+          if (!chunk) break;
+          turn->chunks.push_back(*chunk);
+        }
+        turn->received = snapshot.received();
+        turn->complete = snapshot.complete();
+      },
+      [this, turn] {
+        turn_running_ = false;
+        if (!Failed(turn->status)) OnTurn(*turn);
+      });
+}
+
+void SnapshotReceiver::Impl::OnTurn(const Turn& turn) {
+  const raft::Time now = host_.Now();
+  last_progress_ = now;
+  received_ = turn.received;
+  handed_out_all_ = turn.chunks.size() < turn.more;
+  for (const storage::Chunk& chunk : turn.chunks) {
+    pieces_.push_back({{snapshot_, chunk.file, chunk.offset, chunk.bytes}, {}, {}});
+  }
+  if (turn.complete) return Verify();
+  AskWhatIsDue(now);
+  StartTurn();  // what arrived meanwhile
+}
+
+void SnapshotReceiver::Impl::Verify() {
+  state_ = State::kVerifying;
+  if (raft::Broken(options_.control, raft::Control::kInstallNotAtomic)) return OnVerified({});
+  ++finishes_;
+  auto status = std::make_shared<storage::Status>();
+  RunOnLane([incoming = incoming_, status] { *status = (*incoming)->Finish(); },
+            [this, status] { OnVerified(*status); });
+}
+
+void SnapshotReceiver::Impl::OnVerified(const storage::Status& status) {
+  last_progress_ = host_.Now();
+  if (!status && status.error().code == ErrorCode::kCorrupt) {
+    if (finishes_ >= kMaxFinishes) {
+      const std::string why = status.error().message + ", and that again after fetching them anew";
+      RemoveFiles();
+      return Refuse(why);
+    }
+    Report(Name(snapshot_, from_) +
+           " has arrived damaged, and what is wrong is fetched again: " + status.error().message);
+    state_ = State::kFetching;
+    handed_out_all_ = false;
+    return StartTurn();
+  }
+  if (Failed(status)) return;
+  state_ = State::kReady;
+  incoming_.reset();
+  reported_.clear();
+  ready_(manifest_);
+}
+
+// True: this attempt is over.
+bool SnapshotReceiver::Impl::Failed(const storage::Status& status) {
+  if (status) return false;
+  const storage::Error& error = status.error();
+  if (error.code == ErrorCode::kNoSpace) {
+    not_before_ = host_.Now() + kPause;
+    Abandon("there is no room for " + Name(snapshot_, from_) + ": " + error.message +
+            "; what has been fetched is kept, make room and fetching goes on");
+  } else {
+    host_.Fatal("a snapshot cannot be written: " + error.message);
+  }
+  return true;
+}
+
+void SnapshotReceiver::Impl::Refuse(const std::string& why) {
+  refused_ = snapshot_;
+  Abandon(Name(snapshot_, from_) + " is refused: " + why);
+}
+
+void SnapshotReceiver::Impl::Abandon(const std::string& why) {
+  ++attempt_;
+  state_ = State::kIdle;
+  turn_running_ = false;
+  pieces_.clear();
+  incoming_.reset();
+  manifest_text_.clear();
+  Report(why);
+}
+
+void SnapshotReceiver::Impl::Report(const std::string& what) {
+  if (std::exchange(reported_, what) != what && problem_) problem_(what);
+}
+
+// After an install next_database_path() is another one already, and what was fetched stays.
+void SnapshotReceiver::Impl::RemoveFiles() {
+  auto status = std::make_shared<storage::Status>();
+  RunOnLane(
+      [&files = files_, manifest = directory_.incoming_manifest_path(),
+       database = directory_.next_database_path()] {
+        // What a failure leaves is replaced by the next snapshot, or removed at the next start.
+        if (storage::RemoveTree(files, database)) (void)storage::RemoveIfExists(files, manifest);
+      },
+      nullptr);
+}
+
+void SnapshotReceiver::Impl::Finished() {
+  ++attempt_;
+  state_ = State::kIdle;
+  turn_running_ = false;
+  pieces_.clear();
+  incoming_.reset();
+  RemoveFiles();
+}
+
+bool SnapshotReceiver::Impl::Due(const Piece& piece, raft::Time now) const {
+  return !piece.data && (!piece.asked_at || *piece.asked_at + options_.retry <= now);
+}
+
+void SnapshotReceiver::Impl::AskWhatIsDue(raft::Time now) {
+  for (Piece& piece : pieces_) {
+    if (paid_until_ > now) return;
+    if (!Due(piece, now)) continue;
+    piece.asked_at = now;
+    paid_until_ = std::max(paid_until_, now - kBurst) + TimeFor(piece.request.bytes, options_.rate);
+    host_.SendSnapshot(from_, piece.request);
+  }
+}
+
+raft::Time SnapshotReceiver::Impl::NextDeadline() const {
+  raft::Time next = raft::Time::max();
+  for (const Piece& piece : pieces_) {
+    if (piece.data) continue;
+    const raft::Time due = piece.asked_at ? *piece.asked_at + options_.retry : raft::Time(0);
+    next = std::min(next, std::max(due, paid_until_));
+  }
+  if (!pieces_.empty() && !turn_running_) {
+    next = std::min(next, last_progress_ + options_.give_up);
+  }
+  return next;
+}
+
+void SnapshotReceiver::Impl::Tick(raft::Time now) {
+  if (pieces_.empty()) return;
+  if (!turn_running_ && now >= last_progress_ + options_.give_up) {
+    return Abandon("node " + std::to_string(from_) +
+                   " sends nothing of its snapshot any more; "
+                   "what has been fetched is kept for the next offer");
+  }
+  AskWhatIsDue(now);
+}
+
+void SnapshotReceiver::Impl::MeasureRate(raft::Time now, std::uint64_t bytes) {
+  measured_bytes_ += bytes;
+  const raft::Duration took = now - measured_from_;
+  if (took < kRateMeasuredOver) return;
+  rate_ = measured_bytes_ * 1'000'000 / static_cast<std::uint64_t>(took.count());
+  measured_from_ = now;
+  measured_bytes_ = 0;
+}
+
+std::optional<SnapshotProgress> SnapshotReceiver::Impl::progress() const {
+  if (state_ == State::kIdle) return std::nullopt;
+  return SnapshotProgress{.from = from_,
+                          .snapshot = snapshot_,
+                          .position = position_,
+                          .received = received_,
+                          .total = manifest_.bytes(),
+                          .rate = rate_,
+                          .verifying = state_ == State::kVerifying || state_ == State::kReady};
+}
 
 SnapshotReceiver::SnapshotReceiver(const SnapshotOptions& options, Host& host,
                                    storage::FileSystem& files, storage::DataDir& directory,

@@ -9,9 +9,13 @@
 namespace quorate::server {
 namespace {
 
-// Reads of one peer that wait for the disk; what is beyond is asked for again.
-constexpr std::size_t kMaxQueuedReads = 8;
-// The newest, and one that is still being fetched.
+using storage::ErrorCode;
+using storage::Manifest;
+
+// What one peer may have waiting on the lane. A receiver asks for no more than its window, and asks
+// again for what was dropped.
+constexpr std::size_t kMaxQueuedPerPeer = 8;
+// The newest snapshot, and one that is still being fetched.
 constexpr std::size_t kMaxKept = 2;
 
 }  // namespace
@@ -26,124 +30,166 @@ class SnapshotSender::Impl {
                                                         directory.identity().cluster_id)) {}
 
   void Take(std::shared_ptr<storage::StateMachine> state,
-            const raft::Configuration& unless_recorded, std::uint64_t id, Taken done) {
-    auto taken = std::make_shared<storage::Result<storage::Manifest>>();
-    ++takes_;
-    Run([store = store_, taken, state = std::move(state), unless_recorded,
-         id] { *taken = store->Take(*state, unless_recorded, id); },
-        [this, taken, done = std::move(done)] {
-          --takes_;
-          if (*taken) {
-            kept_.push_back({**taken, Bytes::Copy((*taken)->Encode()), host_.Now()});
-            while (kept_.size() > kMaxKept) Drop(0);
-          }
-          done(*taken);
-        });
-  }
-  bool taking() const { return takes_ > 0; }
-
-  void OnRequest(raft::NodeId from, const SnapshotRequest& request) {
-    std::size_t& queued = queued_[from];
-    if (queued >= kMaxQueuedReads) return;
-    ++queued;
-    Read(request, [this, from](const SnapshotReply& reply) {
-      --queued_[from];
-      host_.SendSnapshot(from, reply);
-    });
-  }
-
-  void Read(const SnapshotRequest& request, std::function<void(const SnapshotReply&)> done) {
-    SnapshotReply reply{.snapshot = request.snapshot,
-                        .file = request.file,
-                        .offset = request.offset,
-                        .gone = true,
-                        .total = 0,
-                        .data = {}};
-    const auto kept = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& one) {
-      return one.manifest.id == request.snapshot;
-    });
-    if (kept == kept_.end()) return done(reply);
-    kept->last_asked = host_.Now();
-    const std::size_t bytes = std::min<std::uint64_t>(request.bytes, kSnapshotChunkBytes);
-    if (request.file == kManifestFile) {
-      const std::string_view encoded = kept->encoded.view();
-      reply.gone = request.offset > encoded.size();
-      reply.total = encoded.size();
-      if (!reply.gone) reply.data = Bytes::Copy(encoded.substr(request.offset, bytes));
-      return done(reply);
-    }
-    if (request.file >= kept->manifest.files.size()) return done(reply);
-    reply.total = kept->manifest.files[request.file].bytes;
-    auto read = std::make_shared<storage::Result<std::string>>();
-    Run([store = store_, read, request,
-         bytes] { *read = store->Read(request.snapshot, request.file, request.offset, bytes); },
-        [read, reply, done = std::move(done)]() mutable {
-          reply.gone = !*read;
-          if (*read) reply.data = Bytes::Copy(**read);
-          done(reply);
-        });
-  }
-
-  void OnDropped(std::function<void(std::uint64_t)> dropped) { dropped_ = std::move(dropped); }
-
-  raft::Time NextDeadline() const {
-    raft::Time next = raft::Time::max();
-    for (std::size_t i = 0; i < kept_.size(); ++i) {
-      next = std::min(next, kept_[i].last_asked + Patience(i));
-    }
-    return next;
-  }
-
-  void Tick(raft::Time now) {
-    for (std::size_t i = kept_.size(); i-- > 0;) {
-      if (now >= kept_[i].last_asked + Patience(i)) Drop(i);
-    }
-  }
-
-  std::uint64_t kept_bytes() const {
-    std::uint64_t total = 0;
-    for (const Kept& kept : kept_) total += kept.manifest.bytes();
-    return total;
-  }
+            const raft::Configuration& unless_recorded, std::uint64_t id, Taken done);
+  bool taking() const { return taking_; }
+  void OnRequest(raft::NodeId from, const SnapshotRequest& request);
+  void Read(const SnapshotRequest& request, std::function<void(const SnapshotReply&)> done);
+  void OnDropped(std::function<void(std::uint64_t id)> dropped) { dropped_ = std::move(dropped); }
+  raft::Time NextDeadline() const;
+  void Tick(raft::Time now);
+  std::uint64_t kept_bytes() const;
   bool busy() const { return jobs_ > 0; }
 
  private:
   struct Kept {
-    storage::Manifest manifest;
+    Manifest manifest;
     Bytes encoded;
     raft::Time last_asked{0};
   };
 
-  // One that was replaced stays only while it is being fetched.
-  raft::Duration Patience(std::size_t i) const {
-    return i + 1 < kept_.size() ? options_.give_up : options_.keep;
-  }
-
-  void Drop(std::size_t i) {
-    const std::uint64_t id = kept_[i].manifest.id;
-    kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(i));
-    // What cannot be removed now is removed at the next start.
-    Run([store = store_, id] { static_cast<void>(store->Drop(id)); }, [] {});
-    if (dropped_) dropped_(id);
-  }
-
-  void Run(std::function<void()> work, std::function<void()> done) {
-    ++jobs_;
-    host_.Run(Lane::kSnapshot, std::move(work), [this, done = std::move(done)] {
-      --jobs_;
-      done();
-    });
-  }
+  void RunOnLane(std::function<void()> work, std::function<void()> done);
+  std::vector<Kept>::iterator Find(std::uint64_t id);
+  raft::Time Expiry(const Kept& kept) const;
+  void MakeRoomForAnother();
+  void Drop(std::uint64_t id);
 
   const SnapshotOptions options_;
   Host& host_;
-  const std::shared_ptr<storage::SnapshotStore> store_;  // the lane's
-  std::vector<Kept> kept_;                               // oldest first
-  std::map<raft::NodeId, std::size_t> queued_;
-  std::size_t takes_ = 0;
-  std::size_t jobs_ = 0;
+  const std::shared_ptr<storage::SnapshotStore> store_;  // for the lane alone
   std::function<void(std::uint64_t)> dropped_;
+  std::vector<Kept> kept_;  // oldest first
+  std::map<raft::NodeId, std::size_t> queued_;
+  std::size_t jobs_ = 0;
+  bool taking_ = false;
 };
+
+void SnapshotSender::Impl::RunOnLane(std::function<void()> work, std::function<void()> done) {
+  ++jobs_;
+  host_.Run(Lane::kSnapshot, std::move(work), [this, done = std::move(done)] {
+    --jobs_;
+    if (done) done();
+  });
+}
+
+void SnapshotSender::Impl::Take(std::shared_ptr<storage::StateMachine> state,
+                                const raft::Configuration& unless_recorded, std::uint64_t id,
+                                Taken done) {
+  if (std::exchange(taking_, true)) {
+    return done(storage::Fail(ErrorCode::kExists,
+                              "another snapshot is being taken; try again when it is done"));
+  }
+  MakeRoomForAnother();
+  struct Job {
+    storage::Result<Manifest> manifest;
+    Bytes encoded;
+  };
+  auto job = std::make_shared<Job>();
+  RunOnLane(
+      [store = store_, state = std::move(state), unless_recorded, id, job] {
+        job->manifest = store->Take(*state, unless_recorded, id);
+        if (job->manifest) job->encoded = Bytes::Copy(job->manifest->Encode());
+      },
+      [this, job, done = std::move(done)] {
+        taking_ = false;
+        if (job->manifest) kept_.push_back({*job->manifest, job->encoded, host_.Now()});
+        done(job->manifest);
+      });
+}
+
+// Of those kept, the one goes that was asked for longest ago: the other may be on its way to
+// somebody.
+void SnapshotSender::Impl::MakeRoomForAnother() {
+  while (kept_.size() >= kMaxKept) {
+    const auto idlest =
+        std::min_element(kept_.begin(), kept_.end(),
+                         [](const Kept& a, const Kept& b) { return a.last_asked < b.last_asked; });
+    Drop(idlest->manifest.id);
+  }
+}
+
+void SnapshotSender::Impl::OnRequest(raft::NodeId from, const SnapshotRequest& request) {
+  std::size_t& queued = queued_[from];
+  if (queued >= kMaxQueuedPerPeer) return;
+  ++queued;
+  Read(request, [this, from](const SnapshotReply& reply) {
+    --queued_[from];
+    host_.SendSnapshot(from, reply);
+  });
+}
+
+void SnapshotSender::Impl::Read(const SnapshotRequest& request,
+                                std::function<void(const SnapshotReply&)> done) {
+  auto reply = std::make_shared<SnapshotReply>();
+  reply->snapshot = request.snapshot;
+  reply->file = request.file;
+  reply->offset = request.offset;
+  const auto kept = Find(request.snapshot);
+  const bool of_manifest = request.file == kManifestFile;
+  if (kept == kept_.end() || (!of_manifest && request.file >= kept->manifest.files.size())) {
+    reply->gone = true;
+    return done(*reply);
+  }
+  kept->last_asked = host_.Now();
+  reply->total = of_manifest ? kept->encoded.size() : kept->manifest.files[request.file].bytes;
+  const std::uint64_t offset = std::min(request.offset, reply->total);
+  const auto bytes = static_cast<std::size_t>(
+      std::min({request.bytes, std::uint64_t{kSnapshotChunkBytes}, reply->total - offset}));
+  if (of_manifest) {
+    reply->data = Bytes::Copy(kept->encoded.view().substr(offset, bytes));
+    return done(*reply);
+  }
+  RunOnLane(
+      [store = store_, reply, offset, bytes] {
+        const auto read = store->Read(reply->snapshot, reply->file, offset, bytes);
+        reply->gone = !read || read->size() != bytes;
+        if (!reply->gone) reply->data = Bytes::Copy(*read);
+      },
+      [this, reply, done = std::move(done)] {
+        // What cannot be read is of use to nobody: the next one to need it gets a new one.
+        if (reply->gone) Drop(reply->snapshot);
+        done(*reply);
+      });
+}
+
+raft::Time SnapshotSender::Impl::NextDeadline() const {
+  raft::Time next = raft::Time::max();
+  for (const Kept& kept : kept_) next = std::min(next, Expiry(kept));
+  return next;
+}
+
+void SnapshotSender::Impl::Tick(raft::Time now) {
+  std::vector<std::uint64_t> expired;
+  for (const Kept& kept : kept_) {
+    if (Expiry(kept) <= now) expired.push_back(kept.manifest.id);
+  }
+  for (const std::uint64_t id : expired) Drop(id);
+}
+
+// A replaced one is only there for those who are in the middle of it.
+raft::Time SnapshotSender::Impl::Expiry(const Kept& kept) const {
+  const bool newest = &kept == &kept_.back();
+  return kept.last_asked + (newest ? options_.keep : std::min(options_.give_up, options_.keep));
+}
+
+std::vector<SnapshotSender::Impl::Kept>::iterator SnapshotSender::Impl::Find(std::uint64_t id) {
+  return std::find_if(kept_.begin(), kept_.end(),
+                      [id](const Kept& kept) { return kept.manifest.id == id; });
+}
+
+void SnapshotSender::Impl::Drop(std::uint64_t id) {
+  const auto kept = Find(id);
+  if (kept == kept_.end()) return;
+  kept_.erase(kept);
+  // What a failure leaves is removed at the next start at the latest.
+  RunOnLane([store = store_, id] { (void)store->Drop(id); }, nullptr);
+  if (dropped_) dropped_(id);
+}
+
+std::uint64_t SnapshotSender::Impl::kept_bytes() const {
+  std::uint64_t sum = 0;
+  for (const Kept& kept : kept_) sum += kept.manifest.bytes();
+  return sum;
+}
 
 SnapshotSender::SnapshotSender(const SnapshotOptions& options, Host& host,
                                storage::FileSystem& files, const storage::DataDir& directory)

@@ -64,10 +64,10 @@ class SnapshotSender {
                  const storage::DataDir& directory);
   ~SnapshotSender();
 
-  // Takes one, unless one is being taken; `done` gets it, or why not (kNoSpace and others: nothing
-  // has changed). It is kept until a later one replaces it or nobody has asked for it for
-  // options.keep. Replaced ones stay while they are being fetched. `state` may be replaced
-  // meanwhile: it is shared.
+  // Takes one; `done` gets it, or why not: kExists while another is being taken (`done` is called
+  // at once then), kNoSpace and what else the disk may say. It is kept until nobody has asked for
+  // it for options.keep. One that was replaced stays while it is being fetched; there are never
+  // more than two on the disk. `state` may be replaced meanwhile: it is shared.
   using Taken = std::function<void(const storage::Result<storage::Manifest>&)>;
   void Take(std::shared_ptr<storage::StateMachine> state,
             const raft::Configuration& unless_recorded, std::uint64_t id, Taken done);
@@ -75,10 +75,11 @@ class SnapshotSender {
 
   // Bounded work: requests beyond a few per peer are dropped, and asked again.
   void OnRequest(raft::NodeId from, const SnapshotRequest& request);
-  // The same for a reader on this node (a client's backup); `done` is called once, and with `gone`
-  // if the snapshot is not kept.
+  // The same for a reader on this node (a client's backup), who bounds what waits; `done` is called
+  // once, maybe before this returns, and with `gone` if the snapshot is not kept.
   void Read(const SnapshotRequest& request, std::function<void(const SnapshotReply&)> done);
-  // Called when a kept snapshot has been dropped, so that it is no longer offered.
+  // Called when a kept snapshot has been dropped, so that it is no longer offered: it is not asked
+  // for any more, had to make room, or cannot be read.
   void OnDropped(std::function<void(std::uint64_t id)> dropped);
 
   raft::Time NextDeadline() const;
@@ -106,17 +107,21 @@ struct SnapshotProgress {
 // The side that fetches one. For the loop's thread.
 class SnapshotReceiver {
  public:
-  // `ready`: a snapshot is whole, durable and checked in directory.next_database_path(). Nothing
-  // more is fetched until Finished().
+  // `ready`: a snapshot is whole, durable and checked in directory.next_database_path(), but for
+  // that directory's own name, which DataDir::SwitchDatabase() makes durable. Nothing more is
+  // fetched until Finished().
   using ReadyCallback = std::function<void(const storage::Manifest&)>;
-  // `problem`: for an operator, one line: why a snapshot cannot be fetched.
+  // `problem`: for an operator, one line: why a snapshot cannot be fetched. Once, not for each
+  // offer. A disk that fails is Host::Fatal(); a full one is tried again with offers of a second
+  // later.
   SnapshotReceiver(const SnapshotOptions& options, Host& host, storage::FileSystem& files,
                    storage::DataDir& directory, ReadyCallback ready,
                    std::function<void(const std::string&)> problem);
   ~SnapshotReceiver();
 
   // The leader says that `from` keeps this one. Ignored while another is being fetched and moves
-  // on. Goes on with what an earlier attempt, or an earlier life of the process, has fetched.
+  // on, and if this very one was refused: of another cluster, of a newer format, damaged. Goes on
+  // with what an earlier attempt, or an earlier life of the process, has fetched.
   void OnOffer(raft::NodeId from, std::uint64_t snapshot, raft::Position position);
   void OnReply(raft::NodeId from, const SnapshotReply& reply);
   // What has been fetched is installed, or is of no use any more: forget it, and its files.
