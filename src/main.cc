@@ -1,3 +1,4 @@
+#include <google/protobuf/stubs/logging.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -59,6 +60,8 @@ int Serve(ServerOptions options, std::size_t files) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  // Or each frame of a stranger with text that is not UTF-8 in it would write a line of its own.
+  google::protobuf::SetLogHandler(nullptr);
   const std::size_t files = RaiseFileLimit();
   const CommandLine command_line = ParseCommandLine(argc, argv);
   if (!command_line.options) return command_line.exit_code;

@@ -95,6 +95,8 @@ void CheckRequest(const Frame& frame) {
       return CheckMessage<wire::GetRequest>(frame.header);
     case FrameType::kScan:
       return CheckMessage<wire::ScanRequest>(frame.header);
+    case FrameType::kSnapshotRead:
+      return CheckMessage<wire::SnapshotRead>(frame.header);
     default:
       return CheckMessage<wire::RequestHeader>(frame.header);
   }
@@ -117,6 +119,7 @@ void CheckReply(const Frame& frame) {
   codec.Take(frame, 1, page);
   NodeStatus status;
   codec.Take(frame, status);
+  CheckMessage<wire::SnapshotTaken>(frame.body);
 }
 
 void CheckFrame(std::string_view in, const Frame& frame) {
@@ -186,6 +189,11 @@ void AddRequests(SeedFrames& frames) {
   scan.set_cursor(12);
   frames.Add(FrameType::kScan, 0, scan, "");
   frames.Add(FrameType::kStatus, 0, header, "");
+  frames.Add(FrameType::kSnapshot, 0, header, "");
+  wire::SnapshotRead read;
+  *read.mutable_header() = header;
+  read.set_snapshot(0x1122334455667788);
+  frames.Add(FrameType::kSnapshotRead, 0, read, "");
 }
 
 void AddReplies(SeedFrames& frames) {
@@ -212,6 +220,9 @@ void AddReplies(SeedFrames& frames) {
   status.set_role("leader");
   status.add_peers()->set_state("replicate");
   frames.Add(FrameType::kStatus, wire::kFlagReply, done, status.SerializeAsString());
+  wire::SnapshotTaken taken;
+  taken.set_id(0x1122334455667788);
+  frames.Add(FrameType::kSnapshot, wire::kFlagReply, done, taken.SerializeAsString());
   wire::ReplyHeader refused;
   refused.mutable_error()->set_code(wire::NOT_LEADER);
   refused.mutable_error()->set_message("ask the leader");

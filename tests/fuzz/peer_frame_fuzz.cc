@@ -66,10 +66,24 @@ void CheckGreeting(std::string_view data) {
                  "a written greeting can be read");
 }
 
+void CheckSnapshotMessage(const server::SnapshotMessage& message) {
+  std::string written;
+  PeerCodec().Encode(message, written);
+  Frame frame;
+  QUORATE_ASSERT(Parse(written, frame) == FrameStatus::kComplete, "a message makes one frame");
+  const auto again = PeerCodec().DecodeSnapshot(frame);
+  QUORATE_ASSERT(again && again->index() == message.index(), "a written message can be read");
+  std::string twice;
+  PeerCodec().Encode(*again, twice);
+  QUORATE_ASSERT(twice == written, "a message does not change when it is read");
+}
+
 void CheckFrame(const Frame& frame) {
   if (frame.type == FrameType::kPeerHello) {
     CheckGreeting<peer::PeerHello>(frame.header);
     CheckGreeting<peer::PeerHelloReply>(frame.header);
+  } else if (frame.type == FrameType::kPeerSnapshot) {
+    if (const auto message = PeerCodec().DecodeSnapshot(frame)) CheckSnapshotMessage(*message);
   } else if (const auto message = PeerCodec().Decode(frame)) {
     CheckMessage(*message);
   }
@@ -99,6 +113,7 @@ std::vector<raft::MessageBody> ExampleBodies() {
           rejected,
           raft::Heartbeat{12, 4, raft::Anchor{8, clock}},
           raft::HeartbeatReply{4, clock},
+          raft::SnapshotOffer{0x1122334455667788, {12, 4}},
           raft::ReadIndexRequest{31},
           raft::ReadIndexReply{31, true, 12},
           raft::TimeoutNow{}};
@@ -129,6 +144,12 @@ void RunOne(std::string_view input) {
 
 std::vector<std::string> Seeds() {
   std::vector<std::string> seeds{ExampleHello()};
+  const server::SnapshotRequest request{5, 2, 4096, 65'536};
+  const server::SnapshotReply reply{5, 2, 4096, false, 100'000, Bytes::Copy("a piece")};
+  for (const server::SnapshotMessage& message :
+       {server::SnapshotMessage(request), server::SnapshotMessage(reply)}) {
+    PeerCodec().Encode(message, seeds.emplace_back());
+  }
   std::string stream;
   for (raft::MessageBody& body : ExampleBodies()) {
     raft::Message message;
