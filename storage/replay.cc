@@ -8,6 +8,7 @@ namespace quorate::storage {
 
 Replay::Replay(const SegmentHeader& first)
     : index_(first.last.index),
+      begun_(first.start),
       hard_state_(first.hard_state),
       configurations_(first.configuration) {
   contents_.start = first.last;
@@ -43,7 +44,7 @@ raft::Position Replay::Last() const {
 std::optional<std::string> Replay::ApplyHeader(const LogRecord& record) {
   const auto header = SegmentHeader::Decode(record.payload);
   if (!header) return "the segment header has an unknown form";
-  if (header->last != Last() || header->hard_state != hard_state_ ||
+  if (header->start != begun_ || header->last != Last() || header->hard_state != hard_state_ ||
       header->configuration != configurations_.InForce()) {
     return "the segment does not continue the one before it";
   }

@@ -41,6 +41,7 @@ class Replay {
   void Truncate(raft::Index from);
 
   EntryIndex index_;
+  raft::Position begun_;  // SegmentHeader::start, the same in every segment
   raft::HardState hard_state_;
   raft::LogContents contents_;
   ConfigurationHistory configurations_;

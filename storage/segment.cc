@@ -55,6 +55,9 @@ std::optional<SegmentHeader> SegmentHeader::Decode(std::string_view payload) {
   header.hard_state = {LoadInt<raft::Term>(payload, 8), LoadInt<raft::NodeId>(payload, 16)};
   header.last = {LoadInt<raft::Index>(payload, 24), LoadInt<raft::Term>(payload, 32)};
   header.start = {LoadInt<raft::Index>(payload, 40), LoadInt<raft::Term>(payload, 48)};
+  if (header.start.index > header.last.index || header.start.term > header.last.term) {
+    return std::nullopt;
+  }
   if (header.start.index > header.last.index) return std::nullopt;
   auto configuration = raft::Configuration::Decode(payload.substr(kFixedHeaderBytes));
   if (!configuration) return std::nullopt;
