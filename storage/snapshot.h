@@ -61,6 +61,7 @@ struct Chunk {
   std::size_t file = 0;  // number in the manifest
   std::uint64_t offset = 0;
   std::size_t bytes = 0;
+  friend bool operator==(const Chunk&, const Chunk&) = default;
 };
 
 // A snapshot on its way in. Not thread-safe: one thread (the snapshot lane) owns it.
