@@ -11,6 +11,7 @@
 
 #include "storage/change_set.h"
 #include "storage/little_endian.h"
+#include "storage/memtable.h"
 #include "storage/page_cache.h"
 
 namespace quorate::storage {
@@ -41,6 +42,7 @@ rocksdb::ColumnFamilyOptions FamilyOptions(const DatabaseOptions& options) {
   rocksdb::ColumnFamilyOptions family;
   family.write_buffer_size = options.memtable_bytes;
   family.max_write_buffer_number = 3;  // one being flushed need not stop writes
+  family.memtable_factory = NewMemtableFactory();
   family.compression = BestCompression();
   family.level_compaction_dynamic_level_bytes = true;
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
