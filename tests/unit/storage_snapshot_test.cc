@@ -322,6 +322,9 @@ TEST_F(IncomingSnapshotTest, MayDieAtAnyOperation) {
         fetched = Fetch(*incoming, 1'000);
       }
       ASSERT_TRUE(fetched) << operations << ": " << fetched.error().message;
+      // Durable too, what the life before had written and not synced included.
+      ASSERT_TRUE(files_.SyncDirectory("/node"));
+      files_.PowerCutLosingAll();
       ASSERT_EQ(ContentsOf(files_, kIncoming), SomeContents()) << operations << " " << variant;
     }
   }
