@@ -1,10 +1,10 @@
 // What a node keeps on disk. Read in this order:
 //
-//   result.h file_system.h      errors as values; files, so that a test can lose what was not
-//   synced files.h                     whole files and directories data_dir.h whose directory this
-//   is, and which database in it counts recover.h                   from a directory to a log and a
-//   state machine that fit together log.h                       the write-ahead log of entries,
-//   term and vote
+//   result.h file_system.h      errors as values; files, so that a test can lose unsynced bytes
+//   files.h                     whole files and directories
+//   data_dir.h                  whose directory this is, and which database in it counts
+//   recover.h                   from a directory to a log and a state machine that fit together
+//   log.h                       the write-ahead log of entries, term and vote
 //     record.h segment.h          its bytes: records, and the files they lie in
 //     log_recovery.h replay.h     reading it back: torn tail or damage, and what they add up to
 //     entry_index.h log_scan.h    where entries lie; looking at a log without changing it
