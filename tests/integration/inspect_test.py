@@ -50,6 +50,7 @@ class Inspect(ClusterTest):
         self.assertGreaterEqual(report["log"]["last"], last)
         self.assertEqual(report["log"]["configuration"]["voters"], [1])
         self.assertIn("open", report["tail"]["state"])
+        self.assertLessEqual(self.inspect(OK, "snapshot", self.node.data_dir, "--verify")["database"]["position"]["index"], last)
 
     def test_entries(self):
         last = self.write_some()
