@@ -33,7 +33,8 @@ class Snapshots(ClusterTest):
                    lambda: f"the log is not cut beyond {beyond}: {[node.status() for node in running]}")
 
     def wait_caught_up(self, node):
-        commit = self.cluster.leader().status()["commit"]
+        # A leader that has just been killed is still the one that the others name.
+        commit = wait_until(lambda: (self.cluster.leader().status() or {}).get("commit"), 30, "no leader answers")
 
         def caught_up():
             self.cluster.check_alive()

@@ -74,6 +74,11 @@ TEST(CommandLine, WrongUsageNamesFlagAndValue) {
       {{"--heartbeat", "soon"}, "soon"},
       {{"--election-timeout", "60ms"}, "--heartbeat"},
       {{"--segment-bytes", "1"}, "--segment-bytes"},
+      {{"--log-max", "255MiB"}, "--log-max"},  // less than four segments
+      {{"--log-retain", "2GiB"}, "--log-retain"},
+      {{"--min-free-bytes", "some"}, "some"},
+      {{"--snapshot-rate", "1KiB"}, "--snapshot-rate"},
+      {{"--restore", "/backup"}, "--bootstrap"},
       {{"--log-level", "loud"}, "loud"},
       {{"--log-format", "xml"}, "xml"},
       {{"--max-connections", "0"}, "--max-connections"},
@@ -168,8 +173,11 @@ std::vector<raft::MessageBody> EveryKindOfMessage() {
           raft::Append{{4, 2}, 3, 9, std::nullopt, {}},
           raft::AppendReply{true, 5, 4, 0, {}, 9, clock},
           raft::AppendReply{false, 0, 0, 8, {6, 2}, 9, clock},
+          raft::AppendReply{true, 5, 4, 0, {}, 9, clock, /*full=*/true},
           raft::Heartbeat{5, 6, anchor},
           raft::HeartbeatReply{6, clock},
+          raft::HeartbeatReply{6, clock, /*full=*/true},
+          raft::SnapshotOffer{0xfeedfacecafebeef, {100, 11}},
           raft::ReadIndexRequest{77},
           raft::ReadIndexReply{77, true, 12},
           raft::TimeoutNow{}};
@@ -198,6 +206,40 @@ TEST(PeerCodec, EveryMessageComesBackAsItWas) {
     EXPECT_EQ(decoded->term, 11U);
     EXPECT_EQ(decoded->body.index(), body.index());
     EXPECT_EQ(Encoded(decoded->body), bytes) << body.index();
+  }
+}
+
+TEST(PeerCodec, PiecesOfSnapshotsComeBackAsTheyWere) {
+  const auto pass = [](const SnapshotMessage& message) {
+    PeerCodec codec;
+    std::string bytes;
+    codec.Encode(message, bytes);
+    wire::Frame frame;
+    std::size_t needed = 0;
+    EXPECT_EQ(wire::ParseFrame(bytes, wire::kMaxPeerFrameBytes, frame, needed),
+              wire::FrameStatus::kComplete);
+    EXPECT_EQ(frame.type, wire::FrameType::kPeerSnapshot);
+    return codec.DecodeSnapshot(frame);
+  };
+  const auto asked = pass(SnapshotRequest{~0ULL, kManifestFile, 1ULL << 40, 7});
+  ASSERT_TRUE(asked && std::holds_alternative<SnapshotRequest>(*asked));
+  const auto& request = std::get<SnapshotRequest>(*asked);
+  EXPECT_EQ(request.snapshot, ~0ULL);
+  EXPECT_EQ(request.file, kManifestFile);
+  EXPECT_EQ(request.offset, 1ULL << 40);
+  EXPECT_EQ(request.bytes, 7U);
+
+  const Bytes piece = Bytes::Copy(std::string(kSnapshotChunkBytes, 'x'));
+  for (const bool gone : {false, true}) {
+    const auto answered = pass(SnapshotReply{9, 3, 4, gone, 5, gone ? Bytes() : piece});
+    ASSERT_TRUE(answered && std::holds_alternative<SnapshotReply>(*answered));
+    const auto& reply = std::get<SnapshotReply>(*answered);
+    EXPECT_EQ(reply.snapshot, 9U);
+    EXPECT_EQ(reply.file, 3U);
+    EXPECT_EQ(reply.offset, 4U);
+    EXPECT_EQ(reply.gone, gone);
+    EXPECT_EQ(reply.total, 5U);
+    EXPECT_EQ(reply.data, gone ? Bytes() : piece);
   }
 }
 
@@ -253,6 +295,9 @@ TEST(PeerCodec, WhatNoCorrectPeerSendsIsRefused) {
   const raft::ClockReading clock{raft::Time(1), 2};
   EXPECT_TRUE(Decodes(raft::AppendReply{true, 5, 5, 0, {}, 9, clock}));
   EXPECT_FALSE(Decodes(raft::AppendReply{true, 5, 6, 0, {}, 9, clock}));
+  EXPECT_TRUE(Decodes(raft::SnapshotOffer{1, {5, 11}}));
+  EXPECT_FALSE(Decodes(raft::SnapshotOffer{1, {5, 12}}));
+  EXPECT_FALSE(Decodes(raft::SnapshotOffer{1, {0, 0}}));
 }
 
 TEST(PeerCodec, EntriesThatDoNotFollowOneAnotherAreRefused) {
