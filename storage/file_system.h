@@ -55,7 +55,8 @@ class FileSystem {
   virtual Status SyncDirectory(const std::string& path) = 0;
   // Room left for this process on the file system that holds `path`, in bytes.
   virtual Result<std::uint64_t> FreeBytes(const std::string& /*path*/) { return UINT64_MAX; }
-  // Exclusive between processes; kLocked if taken.
+  // Exclusive between processes; kLocked if taken. The file is made, or emptied, and then says who
+  // holds it.
   virtual Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
 };
 

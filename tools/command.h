@@ -23,9 +23,11 @@ Command AddPut(CLI::App& app);  // point_commands.cc
 Command AddGet(CLI::App& app);
 Command AddDelete(CLI::App& app);
 Command AddCompareAndSet(CLI::App& app);
-Command AddScan(CLI::App& app);        // scan.cc
-Command AddImport(CLI::App& app);      // import.cc
-Command AddStatus(CLI::App& app);      // status.cc
+Command AddScan(CLI::App& app);      // scan.cc
+Command AddImport(CLI::App& app);    // import.cc
+Command AddStatus(CLI::App& app);    // status.cc
+Command AddSnapshot(CLI::App& app);  // backup.cc
+Command AddBackup(CLI::App& app);
 Command AddBench(CLI::App& app);       // bench.cc
 Command AddCompletion(CLI::App& app);  // completion.cc
 

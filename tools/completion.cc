@@ -39,7 +39,7 @@ std::string Function(const CLI::App& root) {
          "    --workload) COMPREPLY=($(compgen -W 'put get ycsb-a ycsb-b ycsb-c' -- "
          "\"$current\")); return ;;\n"
          "    --format) COMPREPLY=($(compgen -W 'debian lines jsonl' -- \"$current\")); return ;;\n"
-         "    --config|import) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
+         "    --config|import|backup) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
          "    completion) COMPREPLY=($(compgen -W 'bash zsh' -- \"$current\")); return ;;\n"
          "  esac\n"
          "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"

@@ -64,9 +64,10 @@ int Main(int argc, char** argv) {
   app.add_flag("--print-config", print_config,
                "Print the options in force as a config file, and exit")
       ->configurable(false);
-  const std::vector<Command> commands = {AddPut(app),           AddGet(app),   AddDelete(app),
-                                         AddCompareAndSet(app), AddScan(app),  AddImport(app),
-                                         AddStatus(app),        AddBench(app), AddCompletion(app)};
+  const std::vector<Command> commands = {AddPut(app),           AddGet(app),       AddDelete(app),
+                                         AddCompareAndSet(app), AddScan(app),      AddImport(app),
+                                         AddStatus(app),        AddSnapshot(app),  AddBackup(app),
+                                         AddBench(app),         AddCompletion(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -224,6 +224,31 @@ std::string Grouped(std::uint64_t number) {
   return out;
 }
 
+std::string Bytes(std::uint64_t bytes) {
+  constexpr std::string_view kUnits = " KMGTPE";
+  if (bytes < 1024) return std::to_string(bytes);
+  std::size_t unit = 0;
+  auto value = static_cast<double>(bytes);
+  for (; value >= 1000; value /= 1024) ++unit;  // not 1024: "1000K" would be a digit too many
+  char text[16];
+  std::snprintf(text, sizeof(text), value < 9.95 ? "%.1f%c" : "%.0f%c", value, kUnits[unit]);
+  return text;
+}
+
+std::string Describe(const SnapshotFetch& fetch) {
+  const std::string from = " a snapshot at index " + std::to_string(fetch.index) + " from node " +
+                           std::to_string(fetch.from);
+  if (fetch.verifying) return "checking" + from + " (" + Bytes(fetch.total_bytes) + ")";
+  std::string text = "fetching" + from;
+  if (fetch.total_bytes == 0) return text;
+  const double part =
+      static_cast<double>(fetch.received_bytes) / static_cast<double>(fetch.total_bytes);
+  text += ": " + std::to_string(static_cast<int>(part * 100)) + "% of " + Bytes(fetch.total_bytes) +
+          ", " + Bytes(fetch.bytes_per_second) + "/s";
+  if (fetch.left) text += ", " + std::to_string(fetch.left->count()) + " s left";
+  return text;
+}
+
 ExitCode Report(const Settings& settings, Json json, const Error& error) {
   if (settings.json) {
     json["error"] = ToJson(error);

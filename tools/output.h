@@ -42,6 +42,10 @@ std::string NoColour(int descriptor);
 
 // "12,345"
 std::string Grouped(std::uint64_t number);
+// "987", "1.5K", "64M", "2.0G": at most five characters, in powers of 1024.
+std::string Bytes(std::uint64_t bytes);
+// "fetching a snapshot at index 7 from node 2: 45% of 1.2G, 64M/s, 12 s left"
+std::string Describe(const SnapshotFetch& fetch);
 
 // Reports a failed request in the form asked for; returns its exit code. `json` has what is to be
 // said besides the error.

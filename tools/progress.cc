@@ -18,9 +18,10 @@ constexpr int kBarWidth = 24;
 
 }  // namespace
 
-Progress::Progress(std::string what, std::uint64_t total_bytes, bool verbose)
+Progress::Progress(std::string what, std::uint64_t total_bytes, bool verbose, std::string unit)
     : what_(std::move(what)),
       total_bytes_(total_bytes),
+      unit_(std::move(unit)),
       terminal_(IsTerminal(STDERR_FILENO)),
       verbose_(verbose),
       next_(terminal_ ? start_ : start_ + kLinePeriod) {}
@@ -54,7 +55,7 @@ void Progress::Print(std::uint64_t done, std::uint64_t bytes) const {
     line += "[" + std::string(filled, '#') + std::string(kBarWidth - filled, '.') + "] " +
             std::to_string(static_cast<int>(part * 100)) + "%  ";
     const double left = part > 0 ? elapsed / part - elapsed : 0;
-    line += Grouped(done) + ", " + Grouped(rate) + "/s, " +
+    line += Grouped(done) + unit_ + ", " + Grouped(rate) + unit_ + "/s, " +
             std::to_string(static_cast<std::uint64_t>(std::ceil(left))) + " s left";
   } else {
     line += Grouped(done) + ", " + Grouped(rate) + "/s, " + std::to_string(bytes >> 20) + " MiB";

@@ -10,8 +10,9 @@ namespace quorate::tools {
 
 class Progress {
  public:
-  // `total_bytes` is 0 where nobody knows how much is to come.
-  Progress(std::string what, std::uint64_t total_bytes, bool verbose);
+  // `total_bytes` is 0 where nobody knows how much is to come. `unit` is what is counted, with a
+  // space in front; nothing: items.
+  Progress(std::string what, std::uint64_t total_bytes, bool verbose, std::string unit = {});
   ~Progress();
 
   // Cheap to call often. `done` counts items, `bytes` how much of total_bytes has been dealt with.
@@ -28,6 +29,7 @@ class Progress {
 
   std::string what_;
   std::uint64_t total_bytes_;
+  std::string unit_;
   bool terminal_;
   bool verbose_;
   bool shown_ = false;

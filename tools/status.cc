@@ -3,81 +3,18 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <boost/asio/use_future.hpp>
 #include <cstdio>
-#include <future>
-#include <iostream>
 #include <map>
-#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "tools/command.h"
+#include "tools/nodes.h"
 #include "tools/output.h"
 
 namespace quorate::tools {
 namespace {
-
-struct NodeReport {
-  std::uint64_t id = 0;
-  std::string address;
-  Result<NodeStatus> status;
-};
-
-// Asks all at once: an unreachable node must not hold up the others.
-std::vector<NodeReport> Ask(Client& client, const std::vector<Member>& members) {
-  std::vector<std::future<Result<NodeStatus>>> replies;
-  for (const Member& member : members) {
-    replies.push_back(client.AsyncStatus(member.address, {}, boost::asio::use_future));
-  }
-  std::vector<NodeReport> reports;
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    Result<NodeStatus> status = replies[i].get();
-    const std::uint64_t id = status ? status->id : members[i].id;
-    reports.push_back({.id = id, .address = members[i].address, .status = std::move(status)});
-  }
-  return reports;
-}
-
-// The endpoints, then the nodes that these have named.
-std::vector<NodeReport> AskEverybody(Client& client, const std::vector<std::string>& endpoints) {
-  std::vector<Member> members;
-  for (const std::string& endpoint : endpoints) {
-    const bool twice = std::ranges::any_of(
-        members, [&](const Member& member) { return member.address == endpoint; });
-    if (!twice) members.push_back({.address = endpoint});
-  }
-  std::vector<NodeReport> reports = Ask(client, members);
-  std::set<std::uint64_t> ids;
-  std::set<std::string> addresses;
-  for (const NodeReport& report : reports) {
-    ids.insert(report.id);
-    addresses.insert(report.address);
-  }
-  std::vector<Member> learned;
-  std::vector<Member> known = client.Members();
-  for (Member& member : known) {
-    if (addresses.contains(member.address)) {
-      for (NodeReport& report : reports) {
-        if (report.address == member.address && report.id == 0) report.id = member.id;
-      }
-    } else if (!ids.contains(member.id)) {
-      learned.push_back(std::move(member));
-    }
-  }
-  for (NodeReport& report : Ask(client, learned)) reports.push_back(std::move(report));
-  // Two addresses of one node are one node: the one that works stays.
-  std::ranges::stable_sort(reports, {}, [](const NodeReport& report) {
-    return std::pair(report.id == 0 ? ~std::uint64_t{0} : report.id, !report.status.has_value());
-  });
-  const auto same = [](const NodeReport& a, const NodeReport& b) {
-    return a.id != 0 && a.id == b.id;
-  };
-  const auto duplicates = std::ranges::unique(reports, same);
-  reports.erase(duplicates.begin(), duplicates.end());
-  return reports;
-}
 
 // How many entries the leader has that a node has not applied.
 std::map<std::uint64_t, std::uint64_t> LagByNode(const std::vector<NodeReport>& reports) {
@@ -111,6 +48,32 @@ Json PeersJson(const NodeStatus& status) {
   return peers;
 }
 
+Json ToJson(const SnapshotFetch& fetch) {
+  Json json;
+  json["from"] = fetch.from;
+  json["index"] = fetch.index;
+  json["received_bytes"] = fetch.received_bytes;
+  json["total_bytes"] = fetch.total_bytes;
+  json["bytes_per_second"] = fetch.bytes_per_second;
+  json["seconds_left"] = fetch.left ? Json(fetch.left->count()) : Json();
+  json["verifying"] = fetch.verifying;
+  return json;
+}
+
+void AddDisk(Json& json, const DiskStatus& disk) {
+  json["log_first_index"] = disk.log_first_index;
+  json["log_bytes"] = disk.log_bytes;
+  json["log_segments"] = disk.log_segments;
+  json["log_unflushed_bytes"] = disk.log_unflushed_bytes;
+  json["database_bytes"] = disk.database_bytes;
+  json["flushed_index"] = disk.flushed_index;
+  json["disk_free_bytes"] = disk.free_bytes;
+  json["disk_full"] = disk.full;
+  if (disk.full) json["disk_full_reason"] = disk.full_reason;
+  json["disk_stuck"] = disk.stuck;
+  json["snapshot_kept_bytes"] = disk.snapshot_kept_bytes;
+}
+
 Json ToJson(const NodeReport& report, std::uint64_t lag) {
   Json json;
   json["id"] = report.id != 0 ? Json(report.id) : Json();
@@ -138,6 +101,11 @@ Json ToJson(const NodeReport& report, std::uint64_t lag) {
   json["version"] = status.version;
   json["ready"] = status.ready;
   if (!status.ready) json["not_ready_reason"] = status.not_ready_reason;
+  AddDisk(json, status.disk);
+  json["snapshots_taken"] = status.snapshots_taken;
+  json["snapshots_installed"] = status.snapshots_installed;
+  json["log_cuts"] = status.log_cuts;
+  if (status.snapshot) json["snapshot"] = ToJson(*status.snapshot);
   json["peers"] = PeersJson(status);
   return json;
 }
@@ -155,10 +123,22 @@ std::string Age(const NodeStatus& status) {
   return std::to_string((status.age->count() + 999) / 1000) + "ms";
 }
 
+// What a node is about that its line has no room for, and that somebody should know.
+void PrintNotes(const NodeStatus& status) {
+  const auto note = [](const char* colour, const std::string& text) {
+    std::printf("      %s%s%s\n", Colour(STDOUT_FILENO, colour).c_str(), text.c_str(),
+                NoColour(STDOUT_FILENO).c_str());
+  };
+  if (status.disk.full) note("31", "disk full, no writes are taken: " + status.disk.full_reason);
+  if (status.disk.stuck) note("31", "disk stuck: a write of the log does not complete");
+  if (status.snapshot) note("33", Describe(*status.snapshot));
+}
+
 void PrintTable(const std::vector<NodeReport>& reports,
                 const std::map<std::uint64_t, std::uint64_t>& lags) {
-  std::printf("%4s  %-13s %6s %6s %10s %10s %6s %7s %7s  %-8s %s\n", "ID", "ROLE", "TERM", "LEADER",
-              "COMMIT", "APPLIED", "LAG", "AGE", "UPTIME", "VERSION", "ADDRESS");
+  std::printf("%4s  %-13s %6s %6s %10s %10s %6s %7s %6s %6s %6s %7s  %-8s %s\n", "ID", "ROLE",
+              "TERM", "LEADER", "COMMIT", "APPLIED", "LAG", "AGE", "LOG", "DATA", "FREE", "UPTIME",
+              "VERSION", "ADDRESS");
   for (const NodeReport& report : reports) {
     const std::string id = report.id != 0 ? std::to_string(report.id) : "?";
     if (!report.status) {
@@ -170,12 +150,15 @@ void PrintTable(const std::vector<NodeReport>& reports,
     const NodeStatus& status = *report.status;
     const bool leads = status.role == "leader";
     const std::string leader = status.leader != 0 ? std::to_string(status.leader) : "-";
-    std::printf("%4s  %s%-13s%s %6lu %6s %10lu %10lu %6lu %7s %7s  %-8s %s%s%s\n", id.c_str(),
-                leads ? Colour(STDOUT_FILENO, "32").c_str() : "", status.role.c_str(),
+    std::printf("%4s  %s%-13s%s %6lu %6s %10lu %10lu %6lu %7s %6s %6s %6s %7s  %-8s %s%s%s\n",
+                id.c_str(), leads ? Colour(STDOUT_FILENO, "32").c_str() : "", status.role.c_str(),
                 leads ? NoColour(STDOUT_FILENO).c_str() : "", status.term, leader.c_str(),
                 status.commit, status.applied, lags.at(report.id), Age(status).c_str(),
-                Uptime(status.uptime).c_str(), status.version.c_str(), report.address.c_str(),
+                Bytes(status.disk.log_bytes).c_str(), Bytes(status.disk.database_bytes).c_str(),
+                Bytes(status.disk.free_bytes).c_str(), Uptime(status.uptime).c_str(),
+                status.version.c_str(), report.address.c_str(),
                 status.ready ? "" : "  not ready: ", status.not_ready_reason.c_str());
+    PrintNotes(status);
   }
 }
 
@@ -236,7 +219,8 @@ Command AddStatus(CLI::App& app) {
   status->footer(
       "AGE bounds how old an answer from that node alone could be; LAG is how many committed "
       "entries it has not "
-      "applied.\nExamples:\n  quorate status\n  quorate --json status | jq 'select(.role == "
+      "applied;\nLOG, DATA and FREE are bytes on its disk.\nExamples:\n  quorate status\n  quorate "
+      "--json status | jq 'select(.role == "
       "\"leader\")'\n"
       "Exit: 0 if a majority knows a leader, 5 if not, 6 if no node answers.");
   return {.app = status,

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -17,6 +18,8 @@
 #include <thread>
 #include <utility>
 
+#include "storage/backup.h"
+#include "storage/crc32c.h"
 #include "tests/unit/fake_node.h"
 
 namespace quorate {
@@ -295,6 +298,130 @@ TEST_F(Cli, ImportSaysWhichRecordMadeNoSense) {
   EXPECT_EQ(output.code, 1);
   EXPECT_NE(output.err.find("line 2"), std::string::npos) << output.err;
   EXPECT_EQ(Run(node.address(), "get a").out, "1");
+}
+
+// A node that keeps a snapshot of two files.
+class SnapshotKeeper {
+ public:
+  explicit SnapshotKeeper(std::uint64_t node) : node_(node) {
+    manifest_.id = 99;
+    manifest_.cluster_id = 42;
+    manifest_.mark.position = {.index = 9, .term = 3};
+    manifest_.mark.configuration.incarnation = 0xabc;
+    for (std::size_t i = 0; i < contents_.size(); ++i) {
+      manifest_.files.push_back({.name = "file" + std::to_string(i),
+                                 .bytes = contents_[i].size(),
+                                 .crc32c = storage::Crc32c(contents_[i])});
+    }
+  }
+
+  testing::Script Script() {
+    return [this](FakeSession& session, const FakeRequest& request) { Answer(session, request); };
+  }
+  std::string backup() const {
+    return storage::BackupHeader(manifest_) + contents_[0] + contents_[1];
+  }
+  void Damage() { contents_[1][2] ^= 1; }
+
+ private:
+  void Answer(FakeSession& session, const FakeRequest& request) {
+    if (request.type == wire::FrameType::kStatus) {
+      wire::NodeStatus status;
+      status.set_id(node_);
+      status.set_leader(node_);
+      status.set_disk_full(true);
+      status.set_disk_full_reason("5 bytes are free");
+      status.mutable_snapshot()->set_from(2);
+      return session.Reply(request, Success(node_, 9), status.SerializeAsString());
+    }
+    if (request.type == wire::FrameType::kSnapshot) {
+      wire::SnapshotTaken taken;
+      taken.set_id(manifest_.id);
+      taken.set_node_id(node_);
+      taken.set_index(9);
+      taken.set_term(3);
+      taken.set_bytes(manifest_.bytes());
+      taken.set_files(2);
+      taken.set_manifest_bytes(manifest_.Encode().size());
+      return session.Reply(request, Success(node_, 9), taken.SerializeAsString());
+    }
+    wire::SnapshotRead read;
+    read.ParseFromString(request.header);
+    const std::string whole = read.has_file() ? contents_.at(read.file()) : manifest_.Encode();
+    session.Reply(request, Success(node_, 9), whole.substr(read.offset(), read.bytes()));
+  }
+
+  const std::uint64_t node_;
+  storage::Manifest manifest_;
+  std::array<std::string, 2> contents_{std::string(700'000, 'x'), "short"};
+};
+
+TEST_F(Cli, BackupWritesWhatTheNodeKeeps) {
+  SnapshotKeeper keeper(1);
+  const FakeNode node({}, keeper.Script());
+  const Output output = Run(node.address(), "--json backup " + Path("b"));
+  EXPECT_EQ(output.code, 0) << output.err;
+  EXPECT_EQ(Slurp("b"), keeper.backup());
+  const auto json = nlohmann::json::parse(output.out);
+  EXPECT_EQ(json.at("index"), 9);
+  EXPECT_EQ(json.at("incarnation"), 0xabc);
+  EXPECT_EQ(json.at("bytes"), keeper.backup().size());
+  EXPECT_FALSE(std::filesystem::exists(Path("b.tmp")));
+  EXPECT_EQ(Run(node.address(), "backup " + Path("b")).code, 2) << "it exists";
+  const Output forced = Run(node.address(), "backup --force " + Path("b"));
+  EXPECT_EQ(forced.code, 0) << forced.err;
+  EXPECT_NE(forced.out.find("index 9, term 3, incarnation 0000000000000abc"), std::string::npos)
+      << forced.out;
+}
+
+TEST_F(Cli, ADamagedSnapshotMakesNoBackup) {
+  SnapshotKeeper keeper(1);
+  keeper.Damage();
+  const FakeNode node({}, keeper.Script());
+  const Output output = Run(node.address(), "backup " + Path("b"));
+  EXPECT_EQ(output.code, 1);
+  EXPECT_NE(output.err.find("file1"), std::string::npos) << output.err;
+  EXPECT_FALSE(std::filesystem::exists(Path("b")));
+  EXPECT_FALSE(std::filesystem::exists(Path("b.tmp")));
+}
+
+TEST_F(Cli, AnInterruptedBackupLeavesNothing) {
+  SnapshotKeeper keeper(1);
+  std::promise<void> begun;
+  auto announced = std::make_shared<bool>(false);
+  const FakeNode node({}, [&, announced](FakeSession& session, const FakeRequest& request) {
+    wire::SnapshotRead read;
+    read.ParseFromString(request.header);
+    // The files never come.
+    if (request.type != wire::FrameType::kSnapshotRead || !read.has_file()) {
+      return keeper.Script()(session, request);
+    }
+    if (!std::exchange(*announced, true)) begun.set_value();
+  });
+  const Output output = Interrupt(node.address(), "backup " + Path("b"), begun.get_future(), 1);
+  EXPECT_EQ(output.code, 130);
+  EXPECT_NE(output.err.find("interrupted"), std::string::npos) << output.err;
+  EXPECT_FALSE(std::filesystem::exists(Path("b")));
+  EXPECT_FALSE(std::filesystem::exists(Path("b.tmp")));
+}
+
+TEST_F(Cli, SnapshotAsksEveryNodeAndStatusSaysWhatIsWrong) {
+  SnapshotKeeper one(1);
+  SnapshotKeeper two(2);
+  const FakeNode second({.id = 2}, two.Script());
+  const FakeNode first({.id = 1, .members = {testing::MakeHint(2, second.address())}},
+                       one.Script());
+  const Output both = Run(first.address(), "snapshot");
+  EXPECT_EQ(both.code, 0) << both.err;
+  EXPECT_NE(both.out.find("node 1: index 9, term 3"), std::string::npos) << both.out;
+  EXPECT_NE(both.out.find("node 2: index 9, term 3"), std::string::npos) << both.out;
+  const Output single = Run(first.address(), "--json --node 2 snapshot");
+  EXPECT_EQ(nlohmann::json::parse(single.out).at("node"), 2);
+  EXPECT_EQ(Run(first.address(), "--node 3 snapshot").code, 6);
+  const Output status = Run(first.address(), "status");
+  EXPECT_NE(status.out.find("disk full, no writes are taken: 5 bytes are free"), std::string::npos)
+      << status.out;
+  EXPECT_NE(status.out.find("fetching a snapshot"), std::string::npos) << status.out;
 }
 
 TEST_F(Cli, BenchReportsWhatItDid) {

@@ -141,6 +141,33 @@ TEST(Output, CertificatesReadAsSentences) {
   EXPECT_EQ(Describe({.node = 1, .applied_index = 2}), "index 2, term 0, node 1, of unknown age");
 }
 
+TEST(Output, BytesHaveAtMostFiveCharacters) {
+  EXPECT_EQ(Bytes(0), "0");
+  EXPECT_EQ(Bytes(1023), "1023");
+  EXPECT_EQ(Bytes(1024), "1.0K");
+  EXPECT_EQ(Bytes(64 << 20), "64M");
+  EXPECT_EQ(Bytes(1023 << 10), "1.0M");
+  for (std::uint64_t bytes = 1; bytes != 0; bytes <<= 1) {
+    EXPECT_LE(Bytes(bytes).size(), 5U) << bytes;
+    EXPECT_LE(Bytes(bytes - 1).size(), 5U) << bytes;
+  }
+  EXPECT_EQ(Bytes(~std::uint64_t{0}), "16E");
+}
+
+TEST(Output, SnapshotsOnTheirWaySayHowFarTheyAre) {
+  SnapshotFetch fetch{.from = 2, .index = 7};
+  EXPECT_EQ(Describe(fetch), "fetching a snapshot at index 7 from node 2");
+  fetch.total_bytes = 200 << 20;
+  fetch.received_bytes = 90 << 20;
+  fetch.bytes_per_second = 10 << 20;
+  EXPECT_EQ(Describe(fetch), "fetching a snapshot at index 7 from node 2: 45% of 200M, 10M/s");
+  fetch.left = std::chrono::seconds(11);
+  EXPECT_EQ(Describe(fetch),
+            "fetching a snapshot at index 7 from node 2: 45% of 200M, 10M/s, 11 s left");
+  fetch.verifying = true;
+  EXPECT_EQ(Describe(fetch), "checking a snapshot at index 7 from node 2 (200M)");
+}
+
 TEST(Output, Grouped) {
   EXPECT_EQ(Grouped(0), "0");
   EXPECT_EQ(Grouped(999), "999");
@@ -169,6 +196,7 @@ TEST(ExitCodes, TellTheOutcomesApart) {
   EXPECT_EQ(code(ErrorCode::kConnectionLost, ErrorClass::kUnknown), 8);
   EXPECT_EQ(code(ErrorCode::kCompareFailed, ErrorClass::kFinal), 4);
   EXPECT_EQ(code(ErrorCode::kNoQuorum, ErrorClass::kNotExecuted), 5);
+  EXPECT_EQ(code(ErrorCode::kDiskFull, ErrorClass::kNotExecuted), 5);
   EXPECT_EQ(code(ErrorCode::kCannotConnect, ErrorClass::kNotExecuted), 6);
   EXPECT_EQ(code(ErrorCode::kTooLarge, ErrorClass::kFinal), 2);
   EXPECT_EQ(code(ErrorCode::kInternal, ErrorClass::kFinal), 1);

@@ -155,7 +155,7 @@ struct SnapshotFetch {
   std::uint64_t received_bytes = 0;
   std::uint64_t total_bytes = 0;       // 0: not known yet
   std::uint64_t bytes_per_second = 0;  // lately
-  std::optional<std::chrono::seconds> left;
+  std::optional<std::chrono::seconds> left{};
   bool verifying = false;  // all of it is there and is being checked
 };
 
@@ -194,8 +194,8 @@ struct NodeStatus {
   std::string not_ready_reason;
   std::vector<PeerStatus> peers;
   DiskStatus disk;
-  std::optional<SnapshotFetch> snapshot;  // absent: none is being fetched
-  std::uint64_t snapshots_taken = 0;      // these three since the node's start
+  std::optional<SnapshotFetch> snapshot{};  // absent: none is being fetched
+  std::uint64_t snapshots_taken = 0;        // these three since the node's start
   std::uint64_t snapshots_installed = 0;
   std::uint64_t log_cuts = 0;
 };
@@ -220,8 +220,8 @@ inline constexpr std::uint32_t kMaxSnapshotPieceBytes = 256 << 10;
 
 // A piece of a snapshot.
 struct SnapshotPiece {
-  std::uint64_t snapshot = 0;         // SnapshotTaken::id
-  std::optional<std::uint32_t> file;  // its number in the manifest; absent: the manifest itself
+  std::uint64_t snapshot = 0;           // SnapshotTaken::id
+  std::optional<std::uint32_t> file{};  // its number in the manifest; absent: the manifest itself
   std::uint64_t offset = 0;
   std::uint32_t bytes = kMaxSnapshotPieceBytes;
 };
