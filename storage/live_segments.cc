@@ -77,8 +77,9 @@ Result<std::vector<Segment>> LiveSegments::Cut(raft::Position start) {
 
 std::uint64_t LiveSegments::BytesAfter(raft::Index index) const {
   const std::lock_guard lock(mutex_);
-  if (index >= index_.last()) return 0;
-  const Place from = index_.Find(std::max(index + 1, index_.first())).place;
+  const raft::Index first = std::max(index, index_.first() - 1) + 1;
+  if (first > index_.last()) return 0;
+  const Place from = index_.Find(first).place;
   std::uint64_t bytes = 0;
   for (std::size_t i = from.segment - segments_.front().sequence; i < segments_.size(); ++i) {
     const Segment& segment = segments_[i];

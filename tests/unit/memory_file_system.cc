@@ -73,8 +73,10 @@ void MemoryFileSystem::Persist(Node& node, std::size_t sector) {
 Status MemoryFileSystem::WriteTo(Node& node, std::uint64_t offset, std::string_view data) {
   bool last = false;
   if (!Count(&last)) return Dying();
-  if (full_ && offset + data.size() > node.written.size())
-    return Fail(ErrorCode::kNoSpace, "no space");
+  const std::uint64_t end = offset + data.size();
+  const std::uint64_t growth = end - std::min<std::uint64_t>(end, node.written.size());
+  if (growth > room_) return Fail(ErrorCode::kNoSpace, "no space");
+  if (room_ != kNever) room_ -= growth;
   if (last) data = data.substr(0, data.size() / 2);
   if (node.written.size() < offset + data.size()) node.written.resize(offset + data.size());
   std::copy(data.begin(), data.end(), node.written.begin() + static_cast<std::ptrdiff_t>(offset));

@@ -25,8 +25,9 @@ class MemoryFileSystem final : public FileSystem {
   // machine is dying. The last write gets through in part.
   void FailAfter(std::uint64_t operations) { remaining_ = operations; }
   void FailNextSync() { fail_next_sync_ = true; }
-  // As if no block were left: writes that would grow a file fail.
-  void SetFull(bool full) { full_ = full; }
+  // How much files may still grow by; beyond that writes fail.
+  void SetRoom(std::uint64_t bytes) { room_ = bytes; }
+  void SetFull(bool full) { room_ = full ? 0 : kNever; }
 
   // The power goes: of what was not synced, a random part survives, sector by sector and name by
   // name.
@@ -92,7 +93,7 @@ class MemoryFileSystem final : public FileSystem {
   std::uint64_t remaining_ = kNever;
   std::uint64_t operations_ = 0;
   bool fail_next_sync_ = false;
-  bool full_ = false;
+  std::uint64_t room_ = kNever;
   std::function<void()> on_read_;
 
   friend class MemoryLock;
