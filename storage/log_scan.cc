@@ -133,16 +133,20 @@ std::optional<LogDamage> LogScan::CheckHeader(std::size_t number) const {
 Status LogScan::ReadSegments() {
   for (std::size_t i = first_; i + 1 < usable_end_; ++i) {
     const std::uint64_t end = segments_[i + 1].previous_end.offset;
-    QUORATE_RETURN_IF_ERROR(ReadWhole(segments_[i], end));
-    if (end_.offset != end) return {};
+    QUORATE_RETURN_IF_ERROR(ReadWhole(i, end));
+    if (first_ <= i && end_.offset != end) return {};
   }
-  return ReadLast(segments_[usable_end_ - 1]);
+  return ReadLast(usable_end_ - 1);
 }
 
 // All records up to the first that is not valid or makes no sense; end_ is left there.
-Status LogScan::ReadRecords(RecordReader& reader, std::uint32_t sequence) {
+//
+// If an entry replaces one before the log's start, the log was never to start there: segments leave
+// one by one, and a crash came in between. Then it starts with the next one at the earliest. (Those
+// read so far all lie beyond the entry that is replaced.)
+Status LogScan::ReadRecords(RecordReader& reader, std::size_t number) {
   while (true) {
-    end_ = {sequence, static_cast<std::uint32_t>(reader.offset())};
+    end_ = {segments_[number].segment.sequence, static_cast<std::uint32_t>(reader.offset())};
     if (reader.AtEnd()) return {};
     const Result<std::optional<LogRecord>> record = reader.Next();
     if (!record) return Forward(record);
@@ -152,7 +156,12 @@ Status LogScan::ReadRecords(RecordReader& reader, std::uint32_t sequence) {
       return {};
     }
     if (auto wrong = replay_->Apply(**record, end_)) {
-      SetDamage(end_, std::move(*wrong));
+      if (number + 1 == usable_end_ || !replay_->ReplacesStart(**record)) {
+        SetDamage(end_, std::move(*wrong));
+      } else {
+        first_ = number + 1;
+        replay_.emplace(*segments_[first_].header);
+      }
       return {};
     }
     if (on_record_) on_record_(end_, **record);
@@ -160,16 +169,20 @@ Status LogScan::ReadRecords(RecordReader& reader, std::uint32_t sequence) {
 }
 
 // A segment that another one follows was durable up to `end` before that one was made.
-Status LogScan::ReadWhole(const FoundSegment& found, std::uint64_t end) {
-  RecordReader reader(*found.segment.file, found.segment.sequence, 0, end);
-  QUORATE_RETURN_IF_ERROR(ReadRecords(reader, found.segment.sequence));
-  if (end_.offset != end) SetDamage(end_, "the record does not match its checksum");
+Status LogScan::ReadWhole(std::size_t number, std::uint64_t end) {
+  const Segment& segment = segments_[number].segment;
+  RecordReader reader(*segment.file, segment.sequence, 0, end);
+  QUORATE_RETURN_IF_ERROR(ReadRecords(reader, number));
+  if (first_ <= number && end_.offset != end) {
+    SetDamage(end_, "the record does not match its checksum");
+  }
   return {};
 }
 
-Status LogScan::ReadLast(const FoundSegment& found) {
+Status LogScan::ReadLast(std::size_t number) {
+  const FoundSegment& found = segments_[number];
   RecordReader reader(*found.segment.file, found.segment.sequence, 0, found.size);
-  QUORATE_RETURN_IF_ERROR(ReadRecords(reader, found.segment.sequence));
+  QUORATE_RETURN_IF_ERROR(ReadRecords(reader, number));
   if (damage_) return {};
   const std::uint64_t most = reader.checksummed_bytes() + kMaxSearchBytes;
   while (!reader.AtEnd() && reader.checksummed_bytes() < most) {

@@ -50,7 +50,8 @@ class LogScan {
   // All that have a name, ascending; also those behind the damage, and in front those that no
   // longer count: a crash cut their removal short.
   std::vector<FoundSegment>& segments() { return segments_; }
-  // Number in segments() of the first that counts: the log begins there, or was cut there.
+  // Number in segments() of the first that counts: the log begins there, or was cut there. A cut that
+  // a crash interrupted may have left others, at whose beginning the log cannot start.
   std::size_t first() const { return first_; }
   // What was read adds up to this. Nothing if not even the first segment's header is valid.
   const std::optional<Replay>& replay() const { return replay_; }
@@ -67,9 +68,9 @@ class LogScan {
   void CheckHeaders();
   std::optional<LogDamage> CheckHeader(std::size_t number) const;
   Status ReadSegments();
-  Status ReadRecords(RecordReader& reader, std::uint32_t sequence);
-  Status ReadWhole(const FoundSegment& found, std::uint64_t end);
-  Status ReadLast(const FoundSegment& found);
+  Status ReadRecords(RecordReader& reader, std::size_t number);
+  Status ReadWhole(std::size_t number, std::uint64_t end);
+  Status ReadLast(std::size_t number);
   void SetDamage(Place place, std::string what, ErrorCode code = ErrorCode::kCorrupt);
 
   FileSystem& files_;

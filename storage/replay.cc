@@ -36,6 +36,13 @@ std::optional<std::string> Replay::Apply(const LogRecord& record, Place place) {
   return "the record has an unknown type";
 }
 
+bool Replay::ReplacesStart(const LogRecord& record) const {
+  std::string_view payload = record.payload;
+  const std::optional<raft::Entry> entry =
+      record.type == RecordType::kEntry ? TakeEntry(payload) : std::nullopt;
+  return entry && entry->index <= contents_.start.index;
+}
+
 raft::Position Replay::Last() const {
   const auto& terms = contents_.terms;
   return {contents_.last, terms.empty() ? contents_.start.term : terms.back().term};

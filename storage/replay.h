@@ -25,6 +25,8 @@ class Replay {
   // What is wrong with the record, if anything. Its checksum is right, so that it was written this
   // way.
   std::optional<std::string> Apply(const LogRecord& record, Place place);
+  // An entry that replaced one before the log's start.
+  bool ReplacesStart(const LogRecord& record) const;
 
   const raft::HardState& hard_state() const { return hard_state_; }
   const raft::LogContents& contents() const { return contents_; }

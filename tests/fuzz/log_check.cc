@@ -73,29 +73,33 @@ void ApplyHeader(const LogRecord& record, bool first, Contents& contents) {
   QUORATE_ASSERT(header->last.index == contents.last(), "a log that opens has no gaps");
 }
 
-void ApplyEntry(const LogRecord& record, Contents& contents) {
+// False if it replaces one before the start: then the log does not start there.
+bool ApplyEntry(const LogRecord& record, Contents& contents) {
   std::string_view payload = record.payload;
   auto entry = storage::TakeEntry(payload);
   QUORATE_ASSERT(entry, "a log that opens has entries that can be read");
-  QUORATE_ASSERT(entry->index > contents.start.index && entry->index <= contents.last() + 1,
-                 "a log that opens has no gaps");
+  if (entry->index <= contents.start.index) return false;
+  QUORATE_ASSERT(entry->index <= contents.last() + 1, "a log that opens has no gaps");
   contents.entries.resize(entry->index - contents.start.index - 1);
   contents.entries.push_back(std::move(*entry));
+  return true;
 }
 
-// Every record up to the first that is not valid, where `at` is left, or to `end`.
-void ReadSegment(std::string_view segment, bool first, std::uint64_t end, Place& at,
+// Every record up to the first that is not valid, where `at` is left, or to `end`. False if the log
+// does not start before this segment's end.
+bool ReadSegment(std::string_view segment, bool first, std::uint64_t end, Place& at,
                  Contents& contents) {
   while (at.offset < end) {
     const auto record = RecordAt(segment, at);
-    if (!record) return;
+    if (!record) return true;
     if (record->type == RecordType::kSegment) ApplyHeader(*record, first, contents);
-    if (record->type == RecordType::kEntry) ApplyEntry(*record, contents);
+    if (record->type == RecordType::kEntry && !ApplyEntry(*record, contents)) return false;
     if (record->type == RecordType::kHardState) {
       contents.hard_state = storage::ParseHardState(record->payload).value();
     }
     at.offset += static_cast<std::uint32_t>(record->bytes);
   }
+  return true;
 }
 
 // The last that says that the log begins with it, or else the first there is.
@@ -112,14 +116,18 @@ std::uint32_t FirstThatCounts(const Segments& segments) {
 // What a log that opens holds.
 Contents Read(const Segments& segments) {
   Contents contents;
-  const std::uint32_t first = FirstThatCounts(segments);
+  std::uint32_t first = FirstThatCounts(segments);
   for (const auto& [sequence, bytes] : segments) {
     if (sequence < first) continue;
     const auto next = segments.find(sequence + 1);
     std::uint64_t end = bytes.size();
     if (next != segments.end()) end = RecordAt(next->second, {sequence + 1, 0})->synced_to.offset;
     Place at{sequence, 0};
-    ReadSegment(bytes, sequence == first, end, at, contents);
+    if (!ReadSegment(bytes, sequence == first, end, at, contents)) {
+      QUORATE_ASSERT(next != segments.end(), "a log that opens has a start");
+      first = sequence + 1;
+      continue;
+    }
     QUORATE_ASSERT(next == segments.end() || at.offset == end,
                    "a segment that another one follows is whole");
   }

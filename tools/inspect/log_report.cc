@@ -96,6 +96,7 @@ class EntryList {
 
   void Put(const raft::LogContents& contents, Json& out) {
     if (!range_) return;
+    listed_.erase(listed_.begin(), listed_.upper_bound(contents.start.index));
     Json list = Json::array();
     for (auto& [index, json] : listed_) list.push_back(std::move(json));
     const raft::Index first = std::max(range_->first, contents.start.index + 1);
