@@ -39,22 +39,77 @@ struct Piece {
   LogModel after;
 };
 
-// A log of one segment: its records by the layout, and the bytes.
+// The last segment of a small log: its records by the layout, and the bytes.
 struct SmallLog {
   MemoryFileSystem files;
+  LogOptions options = kSmall;
+  std::string path = SegmentPath(1);
   std::vector<Piece> pieces;
+  std::string before;  // bytes of the file when nothing but the header was written
   std::string bytes;
   std::size_t end = 0;
 
   void Build(const std::vector<raft::AppendBatch>& batches, bool clean) {
     ASSERT_TRUE(files.CreateDirectory(kDirectory));
-    ASSERT_TRUE(Log::Create(files, kDirectory, kSmall, Founding()));
-    auto opened = Log::Open(files, kDirectory, kSmall);
+    ASSERT_TRUE(Log::Create(files, kDirectory, options, Founding()));
+    auto opened = Log::Open(files, kDirectory, options);
+    ASSERT_TRUE(opened) << opened.error().message;
+    before = files.Written(path);
+    Write(*opened->log, {}, batches, clean);
+    ASSERT_EQ(bytes.find_last_not_of('\0') / 8, (end - 1) / 8)
+        << "the layout is not what this test thinks";
+  }
+
+  // The same in a segment made of an old one, whose bytes lie behind its end: records that were
+  // valid there, and values that look like records of this one.
+  void BuildRecycled(std::vector<raft::AppendBatch> batches, bool clean) {
+    options.segment_bytes = 4 << 10;
+    path = SegmentPath(3);
+    ASSERT_TRUE(files.CreateDirectory(kDirectory));
+    ASSERT_TRUE(Log::Create(files, kDirectory, options, Founding()));
+    auto opened = Log::Open(files, kDirectory, options);
     ASSERT_TRUE(opened) << opened.error().message;
     LogModel model;
+    const auto append = [&](raft::Index index, const std::string& data) {
+      const auto batch = MakeBatch({}, {MakeEntry(index, 1, data)});
+      ASSERT_TRUE(opened->log->Append({&batch, 1}));
+      model.Apply(batch);
+    };
+    for (raft::Index i = 1; i <= 10; ++i) append(i, std::string(20, 'o'));
+    append(11, Forged());
+    append(12, std::string(3000, 'p'));  // the second segment
+    const std::string old = files.Written(SegmentPath(1));
+    ASSERT_TRUE(opened->log->Cut(opened->log->CutPoint(11)));
+    ASSERT_EQ(opened->log->stats().recycled, 1);
+    model.CutTo(11);
+    const std::size_t used = HeaderBytes() + EntryBytes(model.entries.back());
+    append(13, std::string(options.segment_bytes - used - 24 - 21, 'q'));  // to its end
+    for (raft::AppendBatch& batch : batches) {
+      for (raft::Entry& entry : batch.entries) entry.index += 13;
+    }
+    before = old;
+    Write(*opened->log, model, batches, clean);
+    ASSERT_EQ(opened->log->stats().segments, 2);
+    ASSERT_EQ(bytes.substr(end), old.substr(end)) << "the layout is not what this test thinks";
+    before.replace(0, pieces[0].end, bytes, 0, pieces[0].end);
+  }
+
+  // Headers of records in segment 3, at every eighth byte, with wrong checksums.
+  static std::string Forged() {
+    std::string header(24, '\0');
+    header[4] = 16;
+    header[8] = 2;
+    header[20] = 3;
+    std::string forged(3, '\0');  // to a multiple of 8
+    while (forged.size() < 2500) forged += header;
+    return forged;
+  }
+
+  void Write(Log& log, LogModel model, const std::vector<raft::AppendBatch>& batches, bool clean) {
     Add(HeaderBytes(), 0, model);
     for (const raft::AppendBatch& batch : batches) {
-      ASSERT_TRUE(opened->log->Append({&batch, 1}));
+      ASSERT_TRUE(log.Append({&batch, 1}));
+      // What is durable when the segment is made is the header.
       const std::size_t synced_to = end;
       if (batch.hard_state) {
         model.Apply(*batch.hard_state);
@@ -66,12 +121,10 @@ struct SmallLog {
       }
     }
     if (clean) {
-      ASSERT_TRUE(opened->log->Close());
+      ASSERT_TRUE(log.Close());
       Add(kCleanBytes, end, model);
     }
-    bytes = files.Written(SegmentPath(1));
-    ASSERT_EQ(bytes.find_last_not_of('\0') / 8, (end - 1) / 8)
-        << "the layout is not what this test thinks";
+    bytes = files.Written(path);
   }
 
   void Add(std::size_t size, std::size_t synced_to, const LogModel& model) {
@@ -101,7 +154,7 @@ void ExpectOutcome(SmallLog& log, std::size_t bad, std::size_t bad_end, const st
     corrupt = corrupt || log.pieces[i].synced_to > log.pieces[bad].begin;
     ++valid_behind;
   }
-  auto opened = Log::Open(log.files, kDirectory, kSmall);
+  auto opened = Log::Open(log.files, kDirectory, log.options);
   ASSERT_EQ(!opened.has_value(), corrupt) << (opened ? "opened" : opened.error().message);
   if (corrupt) {
     EXPECT_EQ(opened.error().code, ErrorCode::kCorrupt);
@@ -116,7 +169,7 @@ void ExpectOutcome(SmallLog& log, std::size_t bad, std::size_t bad_end, const st
             valid_behind > 0 ? log.pieces.back().end - log.pieces[bad].begin : 0);
   EXPECT_FALSE(opened->recovery.clean_shutdown);
   // What is reported is on the disk, and behind it nothing.
-  const std::string& durable = log.files.Durable(SegmentPath(1));
+  const std::string& durable = log.files.Durable(log.path);
   const std::size_t end = log.pieces[bad].begin;
   EXPECT_EQ(durable.substr(0, end), log.bytes.substr(0, end));
   EXPECT_EQ(durable.find_first_not_of('\0', end), std::string::npos);
@@ -133,15 +186,13 @@ std::size_t FirstChanged(const SmallLog& log, const std::string& bytes) {
   return log.pieces.size();
 }
 
-void FlipEveryBit(bool clean) {
-  SmallLog log;
-  log.Build(Batches(), clean);
+void FlipEveryBit(SmallLog& log) {
   for (std::size_t bad = 0; bad < log.pieces.size(); ++bad) {
     for (std::size_t at = log.pieces[bad].begin; at < log.pieces[bad].end; ++at) {
       for (int bit = 0; bit < 8; ++bit) {
         std::string damaged = log.bytes;
         damaged[at] = static_cast<char>(damaged[at] ^ (1 << bit));
-        log.files.Written(SegmentPath(1)) = damaged;
+        log.files.Written(log.path) = damaged;
         log.files.Settle();
         ExpectOutcome(log, bad, bad + 1,
                       "byte " + std::to_string(at) + " bit " + std::to_string(bit));
@@ -152,38 +203,45 @@ void FlipEveryBit(bool clean) {
 }
 
 TEST(StorageLogDamageTest, AFlippedBitAnywhere) {
-  FlipEveryBit(false);
+  SmallLog log;
+  log.Build(Batches(), false);
+  FlipEveryBit(log);
+}
+
+TEST(StorageLogDamageTest, AFlippedBitAnywhereInARecycledSegment) {
+  SmallLog log;
+  log.BuildRecycled(Batches(), false);
+  FlipEveryBit(log);
 }
 
 // After a clean mark nothing before it counts as torn: the mark proves that all of it was durable.
 TEST(StorageLogDamageTest, AFlippedBitAnywhereBeforeACleanMark) {
-  FlipEveryBit(true);
+  SmallLog log;
+  log.Build(Batches(), true);
+  FlipEveryBit(log);
 }
 
 TEST(StorageLogDamageTest, ABitFlippedBehindTheEndIsCleared) {
   SmallLog log;
   log.Build(Batches(), false);
   for (std::size_t at = log.end; at < log.end + 200; ++at) {
-    log.files.Written(SegmentPath(1)) = log.bytes;
-    log.files.Written(SegmentPath(1))[at] ^= 1;
+    log.files.Written(log.path) = log.bytes;
+    log.files.Written(log.path)[at] ^= 1;
     log.files.Settle();
-    auto opened = Log::Open(log.files, kDirectory, kSmall);
+    auto opened = Log::Open(log.files, kDirectory, log.options);
     ASSERT_TRUE(opened) << opened.error().message;
     EXPECT_EQ(ModelOf(*opened), log.pieces.back().after);
     EXPECT_EQ(opened->recovery.cut_bytes, 0) << "an earlier use of the file may have left it";
-    EXPECT_EQ(log.files.Durable(SegmentPath(1)), log.bytes);
+    EXPECT_EQ(log.files.Durable(log.path), log.bytes);
   }
 }
 
 // The rest never reached the disk: the first record that is not whole, and all behind it, are a
 // torn tail. Nothing says that they were durable.
-TEST(StorageLogDamageTest, EveryLengthOfWhatWasWritten) {
-  SmallLog log;
-  log.Build(Batches(), true);
+void LoseEveryLength(SmallLog& log) {
   for (std::size_t length = log.pieces[0].end; length < log.end; ++length) {
-    std::string damaged = log.bytes;
-    std::fill(damaged.begin() + static_cast<std::ptrdiff_t>(length), damaged.end(), '\0');
-    log.files.Written(SegmentPath(1)) = damaged;
+    const std::string damaged = log.bytes.substr(0, length) + log.before.substr(length);
+    log.files.Written(log.path) = damaged;
     log.files.Settle();
     // The first record that is not what it was: the bytes it lost may have been zeros anyway.
     const std::size_t bad = FirstChanged(log, damaged);
@@ -193,15 +251,27 @@ TEST(StorageLogDamageTest, EveryLengthOfWhatWasWritten) {
   }
 }
 
+TEST(StorageLogDamageTest, EveryLengthOfWhatWasWritten) {
+  SmallLog log;
+  log.Build(Batches(), true);
+  LoseEveryLength(log);
+}
+
+TEST(StorageLogDamageTest, EveryLengthOfWhatWasWrittenToARecycledSegment) {
+  SmallLog log;
+  log.BuildRecycled(Batches(), true);
+  LoseEveryLength(log);
+}
+
 // A segment has its full length before it has its name, so that no crash makes a shorter one.
 TEST(StorageLogDamageTest, EveryTruncationOfTheFileIsDamage) {
   SmallLog log;
   log.Build(Batches(), false);
   for (std::size_t length = 0; length < log.bytes.size();
        length += length < log.end + 64 ? 1 : 1021) {
-    log.files.Written(SegmentPath(1)) = log.bytes.substr(0, length);
+    log.files.Written(log.path) = log.bytes.substr(0, length);
     log.files.Settle();
-    const auto opened = Log::Open(log.files, kDirectory, kSmall);
+    const auto opened = Log::Open(log.files, kDirectory, log.options);
     ASSERT_FALSE(opened) << length;
     EXPECT_EQ(opened.error().code, ErrorCode::kCorrupt);
   }
@@ -213,9 +283,9 @@ TEST(StorageLogDamageTest, ReportingDamageChangesNothing) {
   log.Build(Batches(), true);
   std::string damaged = log.bytes;
   damaged[log.pieces[2].begin + 5] ^= 4;
-  log.files.Written(SegmentPath(1)) = damaged;
-  ASSERT_FALSE(Log::Open(log.files, kDirectory, kSmall));
-  EXPECT_EQ(log.files.Written(SegmentPath(1)), damaged);
+  log.files.Written(log.path) = damaged;
+  ASSERT_FALSE(Log::Open(log.files, kDirectory, log.options));
+  EXPECT_EQ(log.files.Written(log.path), damaged);
 }
 
 // Several records damaged at once, the sectors of one append in any mixture of old and new.
@@ -226,30 +296,32 @@ TEST(StorageLogDamageTest, TornSectorsOfTheLastAppendAreCut) {
     std::vector<raft::AppendBatch> batches = Batches();
     std::vector<raft::Entry> last;
     for (raft::Index i = 6; i < 30; ++i)
-      last.push_back(MakeEntry(i, 3, std::string(random() % 400, 'z')));
+      last.push_back(MakeEntry(i, 3, std::string(random() % 100, 'z')));
     batches.push_back(MakeBatch(raft::HardState{4, 1}, last));
-    log.Build(batches, false);
+    if (round % 2 == 0) {
+      log.Build(batches, false);
+    } else {
+      log.BuildRecycled(batches, false);
+    }
     const std::size_t durable = log.pieces.back().synced_to;
     std::string torn = log.bytes;
     for (std::size_t at = durable; at < log.end; ++at) {
       const std::size_t sector_end = std::min((at / 512 + 1) * 512, log.end);
-      if (random() % 3 == 0)
-        std::fill(torn.begin() + static_cast<std::ptrdiff_t>(at),
-                  torn.begin() + static_cast<std::ptrdiff_t>(sector_end), '\0');
+      if (random() % 3 == 0) torn.replace(at, sector_end - at, log.before, at, sector_end - at);
       at = sector_end - 1;
     }
-    log.files.Written(SegmentPath(1)) = torn;
+    log.files.Written(log.path) = torn;
     log.files.Settle();
     const std::size_t whole = FirstChanged(log, torn);
-    auto opened = Log::Open(log.files, kDirectory, kSmall);
+    auto opened = Log::Open(log.files, kDirectory, log.options);
     ASSERT_TRUE(opened) << opened.error().message;
     ASSERT_EQ(ModelOf(*opened), log.pieces[whole - 1].after);
     // A shorter append over the cut leaves nothing of the old one to be found later.
-    const auto batch = MakeBatch({}, {MakeEntry(ModelOf(*opened).entries.size() + 1, 5, "new")});
+    const auto batch = MakeBatch({}, {MakeEntry(ModelOf(*opened).last() + 1, 5, "new")});
     ASSERT_TRUE(opened->log->Append({&batch, 1}));
     LogModel expected = log.pieces[whole - 1].after;
     expected.Apply(batch);
-    opened = Log::Open(log.files, kDirectory, kSmall);
+    opened = Log::Open(log.files, kDirectory, log.options);
     ASSERT_TRUE(opened) << opened.error().message;
     ASSERT_EQ(ModelOf(*opened), expected);
     EXPECT_EQ(opened->recovery.cut_bytes, 0);
@@ -277,9 +349,9 @@ TEST(StorageLogDamageTest, RandomDamageNeverCrashes) {
         for (std::size_t i = at; i < at + size; ++i) damaged[i] = static_cast<char>(random());
       }
     }
-    log.files.Written(SegmentPath(1)) = damaged;
+    log.files.Written(log.path) = damaged;
     log.files.Settle();
-    auto opened = Log::Open(log.files, kDirectory, kSmall);
+    auto opened = Log::Open(log.files, kDirectory, log.options);
     if (!opened) {
       ASSERT_EQ(opened.error().code, ErrorCode::kCorrupt) << opened.error().message;
       continue;
@@ -287,7 +359,7 @@ TEST(StorageLogDamageTest, RandomDamageNeverCrashes) {
     ++opened_count;
     const LogModel reported = ModelOf(*opened);
     log.files.PowerCutLosingAll();
-    opened = Log::Open(log.files, kDirectory, kSmall);
+    opened = Log::Open(log.files, kDirectory, log.options);
     ASSERT_TRUE(opened) << opened.error().message;
     ASSERT_EQ(ModelOf(*opened), reported);
   }
@@ -313,6 +385,32 @@ TEST(StorageLogDamageTest, ValuesThatLookLikeRecordsDoNotSlowRecovery) {
   ASSERT_TRUE(opened) << opened.error().message;
   EXPECT_EQ(opened->recovery.cut_records, 2);
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+}
+
+// Those of this very segment would have to be checksummed one by one, each as long as a record may
+// be. The search gives up instead, and takes what it has for a torn tail.
+TEST(StorageLogDamageTest, TheSearchBehindATearHasItsLimits) {
+  constexpr LogOptions kLarge{8 << 20};
+  MemoryFileSystem files;
+  ASSERT_TRUE(files.CreateDirectory(kDirectory));
+  ASSERT_TRUE(Log::Create(files, kDirectory, kLarge, Founding()));
+  auto opened = Log::Open(files, kDirectory, kLarge);
+  ASSERT_TRUE(opened);
+  std::string header(24, '\0');
+  header[6] = 16;  // a length of 1 MiB
+  header[8] = 2;
+  header[20] = 1;
+  std::string value(3, '\0');  // to a multiple of 8
+  while (value.size() < (1 << 20)) value += header;
+  std::vector<raft::Entry> entries;
+  for (raft::Index i = 1; i <= 3; ++i) entries.push_back(MakeEntry(i, 1, value));
+  const auto batch = MakeBatch({}, std::move(entries));
+  ASSERT_TRUE(opened->log->Append({&batch, 1}));
+  files.Written(SegmentPath(1))[HeaderBytes() + 30] ^= 1;
+  opened = Log::Open(files, kDirectory, kLarge);
+  ASSERT_TRUE(opened) << opened.error().message;
+  EXPECT_EQ(opened->recovery.contents.last, 0);
+  EXPECT_EQ(opened->recovery.cut_records, 0);
 }
 
 // ---- Several segments ----
