@@ -58,7 +58,6 @@ std::optional<SegmentHeader> SegmentHeader::Decode(std::string_view payload) {
   if (header.start.index > header.last.index || header.start.term > header.last.term) {
     return std::nullopt;
   }
-  if (header.start.index > header.last.index) return std::nullopt;
   auto configuration = raft::Configuration::Decode(payload.substr(kFixedHeaderBytes));
   if (!configuration) return std::nullopt;
   header.configuration = std::move(*configuration);
