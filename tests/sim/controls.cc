@@ -23,6 +23,19 @@ constexpr std::array kControls = {
                 Control::kUnverifiedCommit, WorldControl::kNone, Profile::kReordering, 100},
     ControlCase{"token-by-position", "durability is reported by (term, index) alone",
                 Control::kTokenByPosition, WorldControl::kNone, Profile::kSlowTails, 200},
+    ControlCase{"cut-unflushed", "the log is cut up to the applied index, not the flushed one",
+                Control::kCutUnflushed, WorldControl::kNone, Profile::kSnapshots, 20},
+    ControlCase{"apply-undurable",
+                "committed entries are applied before this node's own log has them",
+                Control::kApplyUndurable, WorldControl::kNone, Profile::kGeneral, 50},
+    ControlCase{"install-not-atomic",
+                "a snapshot becomes the database before it is synced and checked",
+                Control::kInstallNotAtomic, WorldControl::kNone, Profile::kSnapshots, 200},
+    ControlCase{"old-snapshot", "a snapshot older than the committed log is installed all the same",
+                Control::kOldSnapshot, WorldControl::kNone, Profile::kSnapshots, 200},
+    ControlCase{"trust-page-cache",
+                "opening the log believes what the page cache shows to be on the disk",
+                Control::kTrustPageCache, WorldControl::kNone, Profile::kCrashes, 100},
     ControlCase{"lying-disk", "the disk confirms syncs and does nothing (tests the crash checks)",
                 Control::kNone, WorldControl::kLyingDisk, Profile::kGeneral, 20},
     ControlCase{"stale-read", "a strong read returns an older value (tests the history check)",
@@ -51,10 +64,17 @@ Plan MakePlan(std::uint64_t seed, const ControlCase& control) {
   Plan plan = MakePlan(seed, control.profile);
   plan.raft.control = control.control;
   plan.world_control = control.world_control;
+  const auto favour = [&plan](Fault fault) {
+    plan.faults.weights[static_cast<std::size_t>(fault)] = 10;
+  };
+  if (control.control == Control::kTrustPageCache) {
+    plan.disk.forgets_unsynced = true;
+    favour(Fault::kSyncError);
+  }
   if (control.world_control == WorldControl::kWipedVoter) {
     plan.nodes = 3;
-    plan.faults.weights[static_cast<std::size_t>(Fault::kWipe)] = 10;
-    plan.faults.weights[static_cast<std::size_t>(Fault::kIsolate)] = 10;
+    favour(Fault::kWipe);
+    favour(Fault::kIsolate);
   }
   return plan;
 }

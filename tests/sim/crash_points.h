@@ -12,7 +12,7 @@
 
 namespace quorate::sim {
 
-inline constexpr std::size_t kMaxCrashPoints = 128;
+inline constexpr std::size_t kMaxCrashPoints = 192;
 
 // The names of all of them, in a fixed order. Passing any other is a violation (`crash-point-is-
 // listed`), so that the list stays true.

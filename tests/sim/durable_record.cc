@@ -5,16 +5,16 @@
 namespace quorate::sim {
 namespace {
 
-raft::Term At(const std::vector<raft::Term>& terms, raft::Index index) {
-  return index == 0 || index > terms.size() ? 0 : terms[index - 1];
-}
-
-std::vector<raft::Term> Expand(const raft::LogContents& contents) {
-  std::vector<raft::Term> terms(contents.last);
+LogImage Expand(const raft::LogContents& contents) {
+  LogImage image{contents.start, std::vector<raft::Term>(contents.last - contents.start.index)};
   for (const raft::TermRun& run : contents.terms) {
-    std::fill(terms.begin() + static_cast<std::ptrdiff_t>(run.first - 1), terms.end(), run.term);
+    const auto from = std::max(run.first, contents.start.index + 1) - contents.start.index - 1;
+    if (from < image.terms.size()) {
+      std::fill(image.terms.begin() + static_cast<std::ptrdiff_t>(from), image.terms.end(),
+                run.term);
+    }
   }
-  return terms;
+  return image;
 }
 
 std::string Show(const raft::HardState& state) {
@@ -23,31 +23,42 @@ std::string Show(const raft::HardState& state) {
 
 }  // namespace
 
-raft::Term DurableRecord::TermAt(raft::Index index) const {
-  return At(terms_, index);
+raft::Term LogImage::TermAt(raft::Index index) const {
+  if (index == start.index) return start.term;
+  return index < start.index || index > last() ? 0 : terms[index - start.index - 1];
 }
-raft::Term DurableRecord::WrittenTermAt(raft::Index index) const {
-  return At(written_, index);
+
+bool DurableRecord::Holds(raft::Index index, raft::Term term) const {
+  return index <= covered_ || index <= durable_.start.index || TermAt(index) == term;
 }
 
 bool DurableRecord::Certain(raft::Index index, raft::Term term) const {
-  const auto replaces = [index](const Pending& batch) {
-    return batch.first != 0 && batch.first <= index;
-  };
+  if (index <= covered_) return true;
+  const auto replaces = [index](const Pending& batch) { return Spared(batch, index) < index; };
   return TermAt(index) == term && std::none_of(pending_.begin(), pending_.end(), replaces) &&
          std::none_of(uncertain_.begin(), uncertain_.end(), replaces);
 }
 
-void DurableRecord::Overwrite(std::vector<raft::Term>& log, const Pending& batch) {
+raft::Index DurableRecord::Spared(const Pending& batch, raft::Index index) {
+  if (batch.reset) return 0;
+  return batch.first == 0 ? index : std::min(index, batch.first - 1);
+}
+
+void DurableRecord::Overwrite(LogImage& log, const Pending& batch) {
+  if (batch.reset) log = {*batch.reset, {}};
   if (batch.first == 0) return;
-  log.resize(batch.first - 1);
-  log.insert(log.end(), batch.terms.begin(), batch.terms.end());
+  log.terms.resize(batch.first - 1 - log.start.index);
+  log.terms.insert(log.terms.end(), batch.terms.begin(), batch.terms.end());
 }
 
 DurableRecord::Pending DurableRecord::Describe(SimTime begin, SimTime end,
                                                const raft::AppendBatch& batch) {
-  Pending pending{
-      begin, end, batch.hard_state, batch.entries.empty() ? 0 : batch.entries.front().index, {}};
+  Pending pending{begin,
+                  end,
+                  batch.reset ? std::optional(batch.reset->position) : std::nullopt,
+                  batch.hard_state,
+                  batch.entries.empty() ? 0 : batch.entries.front().index,
+                  {}};
   for (const raft::Entry& entry : batch.entries) pending.terms.push_back(entry.term);
   return pending;
 }
@@ -63,10 +74,20 @@ void DurableRecord::IssueUncertain(const raft::AppendBatch& batch) {
   Overwrite(written_, uncertain_.back());
 }
 
+void DurableRecord::NoteSync(const Pending& batch) {
+  if (batch.end != last_sync_end_) {
+    last_sync_end_ = batch.end;
+    before_last_sync_ = durable_.last();
+    hard_state_before_ = hard_state_;
+  }
+  before_last_sync_ = Spared(batch, before_last_sync_);
+}
+
 void DurableRecord::Settle(SimTime now) {
   auto batch = pending_.begin();
   for (; batch != pending_.end() && batch->end <= now; ++batch) {
-    Overwrite(terms_, *batch);
+    NoteSync(*batch);
+    Overwrite(durable_, *batch);
     if (batch->hard_state) hard_state_ = *batch->hard_state;
   }
   pending_.erase(pending_.begin(), batch);
@@ -85,35 +106,55 @@ void DurableRecord::PowerCut(SimTime now) {
 }
 
 std::optional<std::string> DurableRecord::Contradiction(const storage::LogRecovery& found) const {
-  raft::Index certain = last();
+  raft::Index certain = durable_.last();
   bool known = found.hard_state == hard_state_;
   for (const auto& batches : {&pending_, &uncertain_}) {
     for (const Pending& batch : *batches) {
-      if (batch.first != 0) certain = std::min(certain, batch.first - 1);
+      certain = Spared(batch, certain);
       known = known || found.hard_state == batch.hard_state;
     }
   }
-  if (!known) {
+  const raft::Position start = found.contents.start;
+  // A snapshot took the place of a log that did not lead to it; that may have raised the term.
+  const bool replaced = start.index > durable_.start.index && TermAt(start.index) != start.term;
+  if (!known && !(replaced && found.hard_state == raft::HardState{start.term, raft::kNoNode} &&
+                  start.term > hard_state_.term)) {
     return "recovered " + Show(found.hard_state) + ", but " + Show(hard_state_) + " was durable";
   }
+  if (replaced) return std::nullopt;
   if (found.contents.last < certain) {
     return "recovered " + std::to_string(found.contents.last) + " entries, but " +
            std::to_string(certain) + " were durable";
   }
-  const std::vector<raft::Term> terms = Expand(found.contents);
-  for (raft::Index index = 1; index <= certain; ++index) {
-    if (At(terms, index) != TermAt(index)) {
+  const LogImage image = Expand(found.contents);
+  for (raft::Index index = std::max(start.index, durable_.start.index) + 1; index <= certain;
+       ++index) {
+    if (image.TermAt(index) != TermAt(index)) {
       return "recovered entry " + std::to_string(index) + " with term " +
-             std::to_string(At(terms, index)) + ", but term " + std::to_string(TermAt(index)) +
+             std::to_string(image.TermAt(index)) + ", but term " + std::to_string(TermAt(index)) +
              " was durable";
     }
   }
   return std::nullopt;
 }
 
-void DurableRecord::Restart(const storage::LogRecovery& found) {
+bool DurableRecord::LacksLastSyncOnly(const storage::LogRecovery& found) const {
+  DurableRecord before = *this;
+  before.durable_.terms.resize(std::max(before_last_sync_, durable_.start.index) -
+                               durable_.start.index);
+  if (found.hard_state == hard_state_before_) before.hard_state_ = hard_state_before_;
+  return !before.Contradiction(found);
+}
+
+void DurableRecord::Restart(const storage::LogRecovery& found, raft::Index applied) {
+  raft::Index untouched = before_last_sync_;
+  for (const auto& batches : {&pending_, &uncertain_}) {
+    for (const Pending& batch : *batches) untouched = Spared(batch, untouched);
+  }
+  before_last_sync_ = untouched;
   hard_state_ = found.hard_state;
-  terms_ = written_ = Expand(found.contents);
+  durable_ = written_ = Expand(found.contents);
+  covered_ = applied;
   pending_.clear();
   uncertain_.clear();
 }

@@ -12,8 +12,18 @@
 
 namespace quorate::sim {
 
+// The terms of a log that starts behind some position.
+struct LogImage {
+  raft::Position start;
+  std::vector<raft::Term> terms;
+
+  raft::Index last() const { return start.index + terms.size(); }
+  // 0 if there is no such entry; of the start too.
+  raft::Term TermAt(raft::Index index) const;
+};
+
 // Knows each batch that the log accepted and when its sync begins and ends. Until then a crash may
-// keep any part of it.
+// keep any part of it. Where the log was cut it goes on knowing what was before.
 class DurableRecord {
  public:
   void Issue(SimTime begin, SimTime end, const raft::AppendBatch& batch);
@@ -25,40 +35,54 @@ class DurableRecord {
   // under way.
   void Killed(SimTime now);
   void PowerCut(SimTime now);
+  // The state up to `index` is in the database, durably: that is worth as much as the entries.
+  void Covered(raft::Index index) { covered_ = std::max(covered_, index); }
 
+  raft::Index covered() const { return covered_; }
   const raft::HardState& hard_state() const { return hard_state_; }
-  raft::Index last() const { return terms_.size(); }
-  // 0 if there is no such entry.
-  raft::Term TermAt(raft::Index index) const;
-  // Whether a crash at this moment leaves the entry at `index` with `term`: it is durable, and no
-  // write under way replaces it, not even by itself.
+  raft::Term TermAt(raft::Index index) const { return durable_.TermAt(index); }
+  // Whether this disk holds the committed entry at `index`, of `term`, or the state after it.
+  bool Holds(raft::Index index, raft::Term term) const;
+  // Whether a crash at this moment leaves the entry at `index` with `term`, or the state after it:
+  // it is durable, and no write under way replaces it, not even by itself.
   bool Certain(raft::Index index, raft::Term term) const;
   // As the log was last told, durable or not.
-  raft::Index written_last() const { return written_.size(); }
-  raft::Term WrittenTermAt(raft::Index index) const;
+  raft::Index written_last() const { return written_.last(); }
+  raft::Term WrittenTermAt(raft::Index index) const { return written_.TermAt(index); }
 
   // Why recovering `found` after a crash breaks a promise; nothing if it does not.
   std::optional<std::string> Contradiction(const storage::LogRecovery& found) const;
-  // Everything `found` is durable: a restarted log has rewritten it.
-  void Restart(const storage::LogRecovery& found);
-  void Wipe() { *this = DurableRecord(); }
+  // Whether all that `found` lacks was in the last sync: damage there looks like a torn write (D4).
+  bool LacksLastSyncOnly(const storage::LogRecovery& found) const;
+  // Everything `found` is durable: a restarted log has rewritten it. The state machine is at
+  // `applied`.
+  void Restart(const storage::LogRecovery& found, raft::Index applied);
 
  private:
   struct Pending {
     SimTime begin;
     SimTime end;
+    std::optional<raft::Position> reset;
     std::optional<raft::HardState> hard_state;
     raft::Index first = 0;  // of terms; 0: no entries
     std::vector<raft::Term> terms;
   };
   static Pending Describe(SimTime begin, SimTime end, const raft::AppendBatch& batch);
-  static void Overwrite(std::vector<raft::Term>& log, const Pending& batch);
+  static void Overwrite(LogImage& log, const Pending& batch);
+  // The last index that `batch` leaves alone, if it is below `index`.
+  static raft::Index Spared(const Pending& batch, raft::Index index);
+  void NoteSync(const Pending& batch);
 
   raft::HardState hard_state_;
-  std::vector<raft::Term> terms_;
-  std::vector<raft::Term> written_;
+  LogImage durable_;
+  LogImage written_;
+  raft::Index covered_ = 0;
   std::vector<Pending> pending_;
   std::vector<Pending> uncertain_;
+  // What the last sync that ended was on top of: the entries up to here, and this term and vote.
+  SimTime last_sync_end_{-1};
+  raft::Index before_last_sync_ = 0;
+  raft::HardState hard_state_before_;
 };
 
 }  // namespace quorate::sim

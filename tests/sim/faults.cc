@@ -118,7 +118,7 @@ bool Faults::OnRecordEverywhere(const Node& node) const {
   if (index > env_.invariants.committed()) return false;
   const raft::Term term = env_.invariants.EntryAt(index).term;
   return std::all_of(nodes_.begin() + 1, nodes_.end(), [&](const auto& other) {
-    return other->id() == node.id() || env_.invariants.record(other->id()).TermAt(index) == term;
+    return other->id() == node.id() || env_.invariants.record(other->id()).Holds(index, term);
   });
 }
 

@@ -31,7 +31,7 @@ void Invariants::CheckLogMatching(NodeState& node, const raft::Entry& entry,
 
 void Invariants::OnAppend(raft::NodeId id, const raft::AppendBatch& batch) {
   NodeState& node = nodes_[id];
-  if (node.wiped || batch.entries.empty()) return;
+  if (node.wiped || batch.entries.empty() || batch.reset) return;
   const raft::Index first = batch.entries.front().index;
   if (first > node.record.written_last() + 1) {
     Violate("log-has-no-holes", NodeText(id) + " writes entry " + Text(first) + " after " +
@@ -43,7 +43,13 @@ void Invariants::OnAppend(raft::NodeId id, const raft::AppendBatch& batch) {
                 Text(node.acked.term) + " while a write of term " + Text(batch.token.term) +
                 " that replaces the log from " + Text(first) + " on had not reached its disk");
   }
-  if (first <= node.applied) {
+  // What a snapshot has brought may still be on its way into the log, where a full disk holds it
+  // up: the same entries, then.
+  const auto replaces_applied = [this, &node](const raft::Entry& entry) {
+    return entry.index <= node.applied && committed_[entry.index - 1].term != entry.term;
+  };
+  const bool rewrites = first <= node.applied && node.applied > node.record.covered();
+  if (rewrites || std::any_of(batch.entries.begin(), batch.entries.end(), replaces_applied)) {
     Violate("applied-entries-stay", NodeText(id) + " has applied " + Text(node.applied) +
                                         " while a write that replaces the log from " + Text(first) +
                                         " on had not reached its disk");
@@ -65,12 +71,38 @@ void Invariants::OnStart(raft::NodeId id, std::uint64_t boot_id,
     Violate("applied-is-in-the-log", NodeText(id) + " has applied " + Text(applied.index) +
                                          " but its log ends at " + Text(recovery.contents.last));
   }
-  node.record.Restart(recovery);
+  if (applied.index < node.record.covered() && !node.wiped) {
+    Violate("flushed-state-survives", NodeText(id) + " has a state at " + Text(applied.index) +
+                                          ", but " + Text(node.record.covered()) +
+                                          " was on its disk");
+  }
+  const raft::Position start = recovery.contents.start;
+  if (applied.index < start.index) {
+    Violate("log-starts-within-flushed-state", NodeText(id) + " has a log from " +
+                                                   Text(start.index + 1) + " on and a state at " +
+                                                   Text(applied.index));
+  }
+  if (start.index > 0 && !node.wiped &&
+      (start.index > committed_.size() || committed_[start.index - 1].term != start.term)) {
+    Violate("log-starts-at-committed", NodeText(id) + " has a log that starts behind entry " +
+                                           Text(start.index) + " of term " + Text(start.term) +
+                                           ", which is not committed");
+  }
+  node.record.Restart(recovery, applied.index);
   node.boot_id = boot_id;
   node.commit = node.applied = applied.index;
   node.term = recovery.hard_state.term;
   node.role = raft::Role::kFollower;
   node.acked = {};
+}
+
+void Invariants::OnOpenState(raft::NodeId id, raft::Position at, std::uint64_t state_hash) {
+  if (at.index == 0 || nodes_[id].wiped) return;
+  if (at.index > state_hashes_.size() || committed_[at.index - 1].term != at.term ||
+      state_hashes_[at.index - 1] != state_hash) {
+    Violate("same-state-at-same-index",
+            NodeText(id) + " opens a state at " + Text(at.index) + " that no node has had there");
+  }
 }
 
 void Invariants::OnWipe(raft::NodeId id) {
@@ -82,7 +114,7 @@ void Invariants::CheckNewlyCommitted(const raft::Raft& core, raft::Index index, 
   std::size_t holders = 0;
   for (raft::NodeId id = 1; id < nodes_.size(); ++id) {
     const NodeState& node = nodes_[id];
-    if (node.wiped || node.record.TermAt(index) == term) ++holders;
+    if (node.wiped || node.record.Holds(index, term)) ++holders;
   }
   if (holders * 2 <= nodes_.size() - 1) {
     Violate("committed-is-durable-on-a-quorum", NodeText(core.id()) + " commits entry " +
@@ -97,6 +129,8 @@ void Invariants::CheckCommit(SimTime now, NodeState& node, const raft::Raft& cor
             NodeText(core.id()) + " went from " + Text(node.commit) + " to " + Text(core.commit()));
   }
   for (raft::Index index = node.commit + 1; index <= core.commit(); ++index) {
+    const bool in_log = index >= core.log().start().index;
+    if (!in_log && index <= committed_.size()) continue;  // in the snapshot that was installed
     const raft::Term term = core.log().TermAt(index).value_or(0);
     if (index > committed_.size()) {
       committed_.push_back({term, now, core.term()});
@@ -120,7 +154,8 @@ void Invariants::CheckLeader(NodeState& node, const raft::Raft& core) {
     Violate("own-vote-is-durable", NodeText(core.id()) + " leads term " + Text(core.term()) +
                                        " before its vote for itself is on its disk");
   }
-  for (raft::Index index = 1; index <= committed_.size(); ++index) {
+  for (raft::Index index = std::max<raft::Index>(1, core.log().start().index);
+       index <= committed_.size(); ++index) {
     const Committed& committed = committed_[index - 1];
     if (committed.known_in < core.term() && core.log().TermAt(index) != committed.term) {
       Violate("leader-completeness", NodeText(core.id()) + " leads term " + Text(core.term()) +
@@ -141,6 +176,7 @@ void Invariants::OnEvent(SimTime now, const raft::Raft& core) {
                        (node.role != raft::Role::kLeader || node.term != core.term());
   node.term = core.term();
   node.role = core.role();
+  node.applied = std::max(node.applied, core.applied());
   if (elected) CheckLeader(node, core);
   if (core.commit() != node.commit) CheckCommit(now, node, core);
 }

@@ -39,6 +39,8 @@ class Invariants {
   // A process starts on what its log recovered, and on a state machine at `applied`.
   void OnStart(raft::NodeId node, std::uint64_t boot_id, const storage::LogRecovery& recovery,
                raft::Position applied);
+  // A database is opened: at a start, or to take the place of the present one.
+  void OnOpenState(raft::NodeId node, raft::Position at, std::uint64_t state_hash);
   void OnWipe(raft::NodeId node);
   void OnEvent(SimTime now, const raft::Raft& core);
   void OnSend(SimTime now, const raft::Raft& core, const raft::Message& message);

@@ -325,7 +325,8 @@ int main(int argc, char** argv) {
                  "Bring a known bug back and run seeds until it is caught");
   app.add_option(
       "--profile", arguments.profile,
-      "Favour some faults in every seed: general, leader-changes, slow-tails, crashes, reordering");
+      "Favour some faults in every seed: general, leader-changes, slow-tails, crashes, reordering, "
+      "snapshots");
   app.add_option("--set", arguments.settings,
                  "Leave something out of every seed's plan: " + quorate::sim::SettingNames());
   app.add_flag("--crash-points", arguments.crash_points,

@@ -79,6 +79,32 @@ class ModelView : public storage::StateView {
 
 }  // namespace
 
+ModelStateMachine::ModelStateMachine(Surroundings surroundings, std::string directory,
+                                     StoredState stored)
+    : world_(std::move(surroundings)),
+      directory_(std::move(directory)),
+      state_(std::move(stored.state)),
+      generation_(stored.generation),
+      flushed_(std::make_shared<const ModelState>(state_)) {}
+
+storage::Result<std::unique_ptr<ModelStateMachine>> ModelStateMachine::Open(
+    const Surroundings& surroundings, const std::string& directory) {
+  storage::FileSystem& files = surroundings.files;
+  QUORATE_RETURN_IF_ERROR(files.CreateDirectory(directory));
+  auto stored = LoadState(files, directory);
+  if (!stored) return storage::Forward(stored);
+  if (!*stored) {
+    *stored = StoredState{{}, 1};
+    QUORATE_RETURN_IF_ERROR(SaveState(files, directory, (*stored)->state, 1));
+  }
+  // An earlier process may have been killed before it synced the name of the present state.
+  QUORATE_RETURN_IF_ERROR(files.SyncDirectory(directory));
+  // Without its own name the directory would be lost with all that is flushed into it.
+  QUORATE_RETURN_IF_ERROR(files.SyncDirectory(directory.substr(0, directory.rfind('/'))));
+  return std::unique_ptr<ModelStateMachine>(
+      new ModelStateMachine(surroundings, directory, std::move(**stored)));
+}
+
 Applied ModelStateMachine::ApplyOne(const raft::Entry& entry) {
   QUORATE_ASSERT(entry.index == state_.at.index + 1, "entries are applied in order, each once");
   Applied applied{entry.index, entry.term, Outcome::kDone, 0};
@@ -89,6 +115,9 @@ Applied ModelStateMachine::ApplyOne(const raft::Entry& entry) {
                           ? ApplyCommand(command, entry.index, state_.data, applied)
                           : Outcome::kRejected;
   }
+  if (entry.kind == raft::EntryKind::kConfiguration) {
+    state_.configuration = raft::Configuration::Decode(entry.data.view());
+  }
   std::uint64_t hash = Mix(state_.hash + entry.index);
   hash = Mix(hash ^ entry.term);
   hash = Mix(hash ^ std::hash<std::string_view>()(entry.data.view()));
@@ -96,17 +125,18 @@ Applied ModelStateMachine::ApplyOne(const raft::Entry& entry) {
       Mix(hash ^ (static_cast<std::uint64_t>(applied.outcome) + (applied.current_mod_index << 8)));
   state_.hash = hash;
   state_.at = {entry.index, entry.term};
-  observer_(entry, hash);
+  world_.observer(entry, hash);
   return applied;
 }
 
 storage::Result<std::vector<Applied>> ModelStateMachine::Apply(
     std::span<const raft::Entry> entries) {
+  if (failed_) return storage::Fail(storage::ErrorCode::kIo, "the database failed before");
   std::vector<Applied> results;
   results.reserve(entries.size());
-  pass_("before apply");
+  world_.pass("before apply");
   for (const raft::Entry& entry : entries) results.push_back(ApplyOne(entry));
-  pass_("after apply");
+  world_.pass("after apply");
   return results;
 }
 
@@ -123,15 +153,31 @@ std::unique_ptr<storage::StateView> ModelStateMachine::View() const {
   return std::make_unique<ModelView>(state_);
 }
 
-void ModelStateMachine::BeginFlush(SimTime end) {
-  pass_("before flush");
-  store_.Begin(state_, end);
-  pass_("after flush");
+storage::Status ModelStateMachine::Flush() {
+  if (failed_) return storage::Fail(storage::ErrorCode::kIo, "the database failed before");
+  storage::Status status = SaveState(world_.files, directory_, state_, ++generation_);
+  failed_ = !status && status.error().code != storage::ErrorCode::kNoSpace;
+  if (status) pending_.push_back({world_.disk.End(), std::make_shared<const ModelState>(state_)});
+  return status;
 }
 
-storage::Status ModelStateMachine::Flush() {
-  BeginFlush(now_());
-  return {};
+const ModelState& ModelStateMachine::flushed_state() const {
+  for (; !pending_.empty() && pending_.front().end <= world_.now(); pending_.pop_front()) {
+    flushed_ = pending_.front().state;
+  }
+  return *flushed_;
+}
+
+std::uint64_t ModelStateMachine::disk_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& [key, record] : state_.data) bytes += key.size() + record.value.size();
+  return bytes;
+}
+
+storage::Result<raft::SnapshotMark> ModelStateMachine::Checkpoint(const std::string& directory) {
+  QUORATE_RETURN_IF_ERROR(world_.files.CreateDirectory(directory));
+  QUORATE_RETURN_IF_ERROR(SaveState(world_.files, directory, state_, 1));
+  return raft::SnapshotMark{state_.at, state_.configuration.value_or(raft::Configuration())};
 }
 
 }  // namespace quorate::sim

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "raft/message.h"
+#include "src/snapshot_transfer.h"
 #include "tests/sim/event_queue.h"
 #include "tests/sim/plan.h"
 #include "tests/sim/random.h"
@@ -17,13 +18,19 @@ namespace quorate::sim {
 class Network {
  public:
   using Deliver = std::function<void(raft::Message)>;
+  using DeliverSnapshot =
+      std::function<void(raft::NodeId from, raft::NodeId to, server::SnapshotMessage)>;
 
   Network(const NetworkPlan& plan, EventQueue& events, Trace& trace, Random random)
       : plan_(plan), events_(events), trace_(trace), random_(random) {}
 
   // Where messages go when they arrive.
-  void OnDelivery(Deliver deliver) { deliver_ = std::move(deliver); }
+  void OnDelivery(Deliver deliver, DeliverSnapshot deliver_snapshot) {
+    deliver_ = std::move(deliver);
+    deliver_snapshot_ = std::move(deliver_snapshot);
+  }
   void Send(raft::Message message);
+  void SendSnapshot(raft::NodeId from, raft::NodeId to, server::SnapshotMessage message);
 
   // One direction. A cut link also loses what is on its way.
   void Cut(raft::NodeId from, raft::NodeId to) { cut_.insert({from, to}); }
@@ -34,16 +41,28 @@ class Network {
   void BecomePerfect();
 
  private:
-  void Schedule(SimTime delay, raft::Message message);
+  enum class Lane { kControl, kAppend, kSnapshot };
+  struct Route {
+    raft::NodeId from;
+    raft::NodeId to;
+    Lane lane;
+    auto operator<=>(const Route&) const = default;
+  };
+  static Lane LaneOf(const raft::Message& message);
+
+  // Loses, repeats or delays what `arrive` stands for.
+  void Carry(const Route& route, std::uint64_t digest, const std::function<std::string()>& text,
+             const std::function<void()>& arrive);
+  void Schedule(SimTime delay, const Route& route, std::function<void()> arrive);
 
   NetworkPlan plan_;
   EventQueue& events_;
   Trace& trace_;
   Random random_;
   Deliver deliver_;
+  DeliverSnapshot deliver_snapshot_;
   std::set<std::pair<raft::NodeId, raft::NodeId>> cut_;
-  // When the last message of each lane (from, to, append or control) arrives.
-  std::map<std::tuple<raft::NodeId, raft::NodeId, bool>, SimTime> lane_busy_until_;
+  std::map<Route, SimTime> lane_busy_until_;  // when the last message of each arrives
 };
 
 }  // namespace quorate::sim

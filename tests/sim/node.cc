@@ -23,9 +23,10 @@ raft::Configuration Founders(int nodes) {
 }
 
 const char* NameOf(const raft::Message& message) {
-  constexpr const char* kNames[] = {"vote request",       "vote reply",       "append",
-                                    "append reply",       "heartbeat",        "heartbeat reply",
-                                    "read index request", "read index reply", "timeout now"};
+  constexpr const char* kNames[] = {"vote request",   "vote reply",         "append",
+                                    "append reply",   "heartbeat",          "heartbeat reply",
+                                    "snapshot offer", "read index request", "read index reply",
+                                    "timeout now"};
   static_assert(std::size(kNames) == std::variant_size_v<raft::MessageBody>);
   return kNames[message.body.index()];
 }
@@ -39,7 +40,8 @@ Node::Node(const Environment& environment, raft::NodeId id, Random random)
       clock_(raft::Time{random_.Between(0, 1'000'000'000'000)},
              random_.Between(-env_.plan.drift_ppm_max, env_.plan.drift_ppm_max)),
       disk_(env_.plan.disk, random_.Fork()),
-      files_(disk_, [this](const std::string& point) { Pass(point); }) {
+      files_(disk_, NodeSubject, [this](const std::string& point) { Pass(point); }),
+      state_files_(disk_, StateSubject, [this](const std::string& point) { Pass(point); }) {
   if (env_.plan.world_control == WorldControl::kLyingDisk) disk_.BreakSyncs();
 }
 
@@ -108,7 +110,8 @@ std::unique_ptr<storage::DataDir> Node::OpenDirectory() {
   const bool impostor = wiped_ && env_.plan.world_control == WorldControl::kWipedVoter;
   const raft::Uuid uuid = impostor ? uuid_ : raft::Uuid{random_.Next(), random_.Next()};
   const auto make_log = [this](const std::string& path) {
-    return storage::Log::Create(files_, path, {env_.plan.segment_bytes}, Founders(env_.plan.nodes));
+    return storage::Log::Create(files_, path, {env_.plan.segment_bytes},
+                                {{}, Founders(env_.plan.nodes)});
   };
   auto made = storage::DataDir::Bootstrap(files_, kDirectory, expected, uuid, make_log);
   if (made) return std::move(*made);
@@ -130,57 +133,78 @@ void Node::RefuseToStart(const char* invariant, const storage::Error& error) {
   env_.on_ended(id_);
 }
 
-// What damage inside the last batch leaves looks like a torn tail (D4): the log says that it has
-// cut something, and more than that nobody can know. A node whose disk is known to rot and whose
-// log was cut stays out of the run.
-bool Node::TailMayHaveRotted(const storage::LogRecovery& recovery) const {
-  return rotten_ && recovery.cut_bytes > 0;
+// What damage inside the last batch leaves looks like a torn write (D4), and nobody can know more.
+// A node whose disk is known to rot, and that lacks just that, stays out of the run.
+bool Node::TailRotted(const storage::LogRecovery& recovery) const {
+  const DurableRecord& record = env_.invariants.record(id_);
+  return rotten_ && record.Contradiction(recovery) && record.LacksLastSyncOnly(recovery);
+}
+
+storage::Result<std::unique_ptr<storage::StateMachine>> Node::OpenState(
+    const std::string& directory) {
+  const auto on_apply = [this](const raft::Entry& entry, std::uint64_t hash) {
+    env_.trace.Event(env_.events.now(), id_, "apply", {entry.index, entry.term, hash}, [&entry] {
+      return std::to_string(entry.index) + " term " + std::to_string(entry.term) + " " +
+             raft::ToString(entry.kind);
+    });
+    if (!wiped_) env_.invariants.OnApply(env_.events.now(), id_, entry, hash);
+  };
+  auto opened =
+      ModelStateMachine::Open({disk_, state_files_, [this] { return env_.events.now(); },
+                               [this](const std::string& point) { Pass(point); }, on_apply},
+                              directory);
+  if (!opened) return storage::Forward(opened);
+  env_.invariants.OnOpenState(id_, (*opened)->applied(), (*opened)->hash());
+  return std::move(*opened);
 }
 
 void Node::Boot() {
   directory_ = OpenDirectory();
   if (directory_ == nullptr) return;
-  auto opened = storage::Log::Open(files_, directory_->log_path(), {env_.plan.segment_bytes});
+  const storage::LogOptions options{env_.plan.segment_bytes, env_.plan.raft.control};
+  auto recovered = storage::RecoverNode(
+      files_, *directory_, options, [this](const std::string& path) { return OpenState(path); });
   // Crashes tear and lose what was not synced; none of that may be taken for damage.
-  if (!opened) return RefuseToStart("a-crash-is-not-corruption", opened.error());
-  if (TailMayHaveRotted(opened->recovery)) {
-    return RefuseToStart("", {storage::ErrorCode::kCorrupt, "the log was cut on a rotten disk"});
+  if (!recovered) return RefuseToStart("a-crash-is-not-corruption", recovered.error());
+  if (TailRotted(recovered->log.recovery)) {
+    return RefuseToStart("", {storage::ErrorCode::kCorrupt, "the last batch has rotted away"});
   }
-  auto log = std::make_shared<storage::Log::Opened>(std::move(*opened));
-  env_.events.At(disk_.End(), [this, life = life_, log] {
-    if (life == life_) FinishBoot(std::move(*log));
+  auto found = std::make_shared<storage::RecoveredNode>(std::move(*recovered));
+  env_.events.At(disk_.End(), [this, life = life_, found] {
+    if (life == life_ && !dying_) FinishBoot(std::move(*found));
   });
 }
 
-void Node::FinishBoot(storage::Log::Opened opened) {
+void Node::FinishBoot(storage::RecoveredNode recovered) {
   bootstrapped_ = true;
   uuid_ = directory_->identity().uuid;
   const std::uint64_t boot_id = random_.Next();
-  const auto now = [this] { return env_.events.now(); };
-  const auto pass = [this](const std::string& point) { Pass(point); };
-  auto machine = std::make_unique<ModelStateMachine>(
-      flushes_, now, pass, [this](const raft::Entry& entry, std::uint64_t hash) {
-        env_.trace.Event(env_.events.now(), id_, "apply", {entry.index, entry.term, hash},
-                         [&entry] {
-                           return std::to_string(entry.index) + " term " +
-                                  std::to_string(entry.term) + " " + raft::ToString(entry.kind);
-                         });
-        if (!wiped_) env_.invariants.OnApply(env_.events.now(), id_, entry, hash);
-      });
-  machine_ = machine.get();
-  env_.invariants.OnStart(id_, boot_id, opened.recovery, machine->applied());
-  Note("up", "term " + std::to_string(opened.recovery.hard_state.term) + " last " +
-                 std::to_string(opened.recovery.contents.last) + " applied " +
-                 std::to_string(machine->applied().index) + " cut " +
-                 std::to_string(opened.recovery.cut_bytes) +
-                 (opened.recovery.clean_shutdown ? " clean" : ""));
-  opened.log = std::make_unique<TrackedLog>(std::move(opened.log), id_, disk_, env_.invariants);
-  replica_ = std::make_unique<server::Replica>(env_.plan.raft, raft::Self{id_, uuid_, boot_id},
-                                               std::move(opened), std::move(machine),
-                                               static_cast<server::Host&>(*this), random_.Next());
+  const storage::LogRecovery& recovery = recovered.log.recovery;
+  env_.invariants.OnStart(id_, boot_id, recovery, recovered.state->applied());
+  Note("up", "term " + std::to_string(recovery.hard_state.term) + " log " +
+                 std::to_string(recovery.contents.start.index + 1) + " to " +
+                 std::to_string(recovery.contents.last) + " applied " +
+                 std::to_string(recovered.state->applied().index) + " cut " +
+                 std::to_string(recovery.cut_bytes) + (recovery.clean_shutdown ? " clean" : "") +
+                 (recovered.finished_install ? ", finished an install" : ""));
+  recovered.log.log =
+      std::make_unique<TrackedLog>(std::move(recovered.log.log), id_, disk_, env_.invariants,
+                                   [this] { return replica_->state().flushed().index; });
+  server::ReplicaOptions options = env_.plan.replica;
+  options.raft = env_.plan.raft;
+  options.snapshots.control = options.raft.control;
+  replica_ = std::make_unique<server::Replica>(
+      options, raft::Self{id_, uuid_, boot_id},
+      server::ReplicaStorage{files_, *directory_, std::move(recovered.log),
+                             std::move(recovered.state),
+                             [this](const std::string& path) { return OpenState(path); }},
+      static_cast<server::Host&>(*this), random_.Next());
+  replica_->Observe({{}, {}, [this](server::ReplicaObserver::News, const std::string& text) {
+                       Note("news", text);
+                     }});
   state_ = State::kUp;
   PumpSoon();
-  ScheduleFlush();
+  ScheduleFlush(env_.events.now());
 }
 
 void Node::EndProcess() {
@@ -190,13 +214,11 @@ void Node::EndProcess() {
   inbox_.clear();
   waiting_.clear();
   replica_.reset();
-  machine_ = nullptr;
   directory_.reset();
   pump_due_ = leaving_ = ended_ = dying_ = false;
   tick_at_.reset();
   checked_freshness_.reset();
   paused_until_ = SimTime{0};
-  flushes_.Stop(env_.events.now());
 }
 
 void Node::Kill() {
@@ -217,7 +239,6 @@ void Node::Wipe() {
   QUORATE_ASSERT(down(), "only a directory that is not in use is replaced");
   Note("wiped");
   disk_.Wipe();
-  flushes_.Wipe();
   bootstrapped_ = false;
   wiped_ = true;
   env_.invariants.OnWipe(id_);
@@ -317,10 +338,15 @@ void Node::ScheduleTick() {
   });
 }
 
-void Node::ScheduleFlush() {
-  OnLoopAt(env_.events.now() + random_.Interval(env_.plan.flush_mean), [this] {
-    machine_->BeginFlush(env_.events.now() + random_.Between(Millis(1), Millis(50)));
-    ScheduleFlush();
+// One at a time: the next begins after the one before has ended.
+void Node::ScheduleFlush(SimTime after) {
+  OnLoopAt(after + random_.Interval(env_.plan.flush_mean), [this] {
+    // As RocksDB does by itself when its memory is full; an error shows at the next apply.
+    disk_.Begin(env_.events.now());
+    const auto flush = [this] {
+      static_cast<void>(const_cast<ModelStateMachine&>(state_machine()).Flush());
+    };
+    if (Survives(flush, [this] { return disk_.End(); })) ScheduleFlush(disk_.End());
   });
 }
 
@@ -366,8 +392,8 @@ void Node::StartJob(std::size_t lane) {
 
 void Node::Fatal(const std::string& why) {
   Note("fatal", why);
-  // A disk that fails is the one good reason; a damaged one another.
-  if (!lost() && !DiskFailed() && !DiskRefused())
+  // A disk that fails is the one good reason; a damaged one another. A full one is none.
+  if (!lost() && !DiskFailed())
     Violate("healthy-nodes-run-on", "node " + std::to_string(id_) + ": " + why);
   ended_ = true;
 }
@@ -389,11 +415,24 @@ void Node::OnSoftState(const raft::SoftState& state) {
 // ---------------------------------------------------------------------------------------------------------
 
 void Node::Send(raft::Message message) {
+  env_.invariants.record(id_).Covered(state_machine().flushed().index);
   env_.invariants.OnSend(env_.events.now(), core(), message);
   const std::string point = std::string("send ") + NameOf(message);
   Pass("before " + point);
   env_.network.Send(std::move(message));
   Pass("after " + point);
+}
+
+void Node::SendSnapshot(raft::NodeId to, server::SnapshotMessage message) {
+  const bool request = std::holds_alternative<server::SnapshotRequest>(message);
+  const std::string point = request ? "send snapshot request" : "send snapshot reply";
+  Pass("before " + point);
+  env_.network.SendSnapshot(id_, to, std::move(message));
+  Pass("after " + point);
+}
+
+void Node::DeliverSnapshot(raft::NodeId from, server::SnapshotMessage message) {
+  OnLoop([this, from, message = std::move(message)] { replica_->ReceiveSnapshot(from, message); });
 }
 
 void Node::Deliver(raft::Message message) {
@@ -456,7 +495,7 @@ void Node::ServeStrongRead(const Waiting& waiting) {
   env_.invariants.OnStrongRead(id_, waiting.committed, read.at.index);
   env_.invariants.OnServed(id_, read.at.index, /*eventual=*/false);
   if (env_.plan.world_control == WorldControl::kStaleRead) {
-    const ModelState& old = flushes_.Durable(env_.events.now());
+    const ModelState& old = state_machine().flushed_state();
     const auto record = old.data.find(waiting.request.key);
     read.record = record == old.data.end() ? std::nullopt : std::optional(record->second);
   }
@@ -478,12 +517,12 @@ void Node::ServeEventualRead(const Waiting& waiting) {
 
 std::optional<raft::Duration> Node::Age() {
   if (!up()) return std::nullopt;
-  const auto age = replica_->AgeOf(machine_->applied().index, Now());
+  const auto age = replica_->AgeOf(state_machine().applied().index, Now());
   return age ? std::optional(age->bound) : std::nullopt;
 }
 
 storage::ReadOutcome Node::ReadState(const std::string& key) const {
-  const auto read = machine_->Get(key, storage::StateMachine::Cost::kMemoryOnly);
+  const auto read = state_machine().Get(key, storage::StateMachine::Cost::kMemoryOnly);
   QUORATE_ASSERT(read && *read, "the model always answers from memory");
   return **read;
 }

@@ -13,6 +13,7 @@
 
 #include "src/replica.h"
 #include "storage/data_dir.h"
+#include "storage/recover.h"
 #include "tests/sim/clock.h"
 #include "tests/sim/crash_points.h"
 #include "tests/sim/event_queue.h"
@@ -81,7 +82,9 @@ class Node : private server::Host {
   raft::Uuid uuid() const { return uuid_; }
   // Of a node that is up.
   const raft::Raft& core() const { return replica_->core(); }
-  const ModelStateMachine& state_machine() const { return *machine_; }
+  const ModelStateMachine& state_machine() const {
+    return static_cast<const ModelStateMachine&>(replica_->state());
+  }
   // What it could say of the age of its own state now.
   std::optional<raft::Duration> Age();
 
@@ -100,12 +103,13 @@ class Node : private server::Host {
   void ConnectionBroke(raft::NodeId peer);
 
   void Deliver(raft::Message message);
+  void DeliverSnapshot(raft::NodeId from, server::SnapshotMessage message);
   // `reply` is called at most once, and never if the process ends first.
   void Submit(const Request& request, ReplyTo reply);
 
  private:
   enum class State { kDown, kBooting, kUp };
-  static constexpr std::size_t kLanes = 4;
+  static constexpr std::size_t kLanes = 5;
   struct Job {
     std::function<void()> work;
     std::function<void()> done;
@@ -123,6 +127,7 @@ class Node : private server::Host {
   // server::Host
   raft::Time Now() override { return clock_.Local(env_.events.now()); }
   void Send(raft::Message message) override;
+  void SendSnapshot(raft::NodeId to, server::SnapshotMessage message) override;
   void Run(server::Lane lane, std::function<void()> work, std::function<void()> done) override;
   void PumpSoon() override;
   void Fatal(const std::string& why) override;
@@ -137,7 +142,7 @@ class Node : private server::Host {
   void RunOnLoop(const std::function<void()>& action);
   void AfterEvent();
   void ScheduleTick();
-  void ScheduleFlush();
+  void ScheduleFlush(SimTime after);
   void StartJob(std::size_t lane);
   void EndProcess();
   // Passes a crash point; throws Crash if the node dies there.
@@ -154,8 +159,9 @@ class Node : private server::Host {
   void Boot();
   // The process gives up at the start, as it should; or a promise is broken.
   void RefuseToStart(const char* invariant, const storage::Error& error);
-  bool TailMayHaveRotted(const storage::LogRecovery& recovery) const;
-  void FinishBoot(storage::Log::Opened opened);
+  bool TailRotted(const storage::LogRecovery& recovery) const;
+  storage::Result<std::unique_ptr<storage::StateMachine>> OpenState(const std::string& directory);
+  void FinishBoot(storage::RecoveredNode recovered);
   void CheckFreshness();
   void ServeStrongRead(const Waiting& waiting);
   void ServeEventualRead(const Waiting& waiting);
@@ -166,8 +172,9 @@ class Node : private server::Host {
   Random random_;
   Clock clock_;
   VirtualDisk disk_;
-  WatchedFiles files_;  // the same, with crash points
-  FlushStore flushes_;
+  // The same, with crash points: for the node, and for its state machine.
+  WatchedFiles files_;
+  WatchedFiles state_files_;
   bool bootstrapped_ = false;  // its identity is durable: it must find its directory again
   bool wiped_ = false;
   bool rotten_ = false;
@@ -179,7 +186,6 @@ class Node : private server::Host {
   std::uint64_t life_ = 0;  // of the process; what belongs to an earlier one is ignored
   std::unique_ptr<storage::DataDir> directory_;
   std::unique_ptr<server::Replica> replica_;
-  ModelStateMachine* machine_ = nullptr;  // the replica's
   std::array<LaneQueue, kLanes> lanes_;
   std::map<std::uint64_t, Waiting> waiting_;  // by ticket
   std::uint64_t next_ticket_ = 1;

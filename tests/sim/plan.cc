@@ -32,6 +32,28 @@ raft::Options ChooseRaft(Random& random) {
   return options;
 }
 
+// A log of a few segments, so that it is cut, and snapshots are needed, every few entries.
+void ChooseLogBounds(Plan& plan, Random& random) {
+  constexpr std::uint64_t kSegments[] = {4 << 10, 4 << 10, 8 << 10, 16 << 10, 64 << 10};
+  plan.segment_bytes = kSegments[random.Below(std::size(kSegments))];
+  const auto up_to = [&random](std::int64_t most) {
+    return static_cast<std::uint64_t>(random.Between(0, most));
+  };
+  server::ReplicaOptions& replica = plan.replica;
+  replica.log_retain_bytes = random.Chance(0.5) ? 0 : up_to(16 << 10);
+  replica.log_max_bytes = replica.log_retain_bytes + up_to(64 << 10);
+  replica.flush_bytes = (1 << 10) + up_to(16 << 10);
+  replica.snapshot_worth_bytes = up_to(16 << 10);
+  replica.min_free_bytes = up_to(16 << 10);
+  replica.check_every = random.Between(Millis(20), Millis(500));
+  server::SnapshotOptions& snapshots = replica.snapshots;
+  snapshots.rate = (16 << 20) + up_to(64 << 20);
+  snapshots.window = static_cast<std::size_t>(random.Between(1, 4));
+  snapshots.retry = random.Between(Millis(50), Millis(500));
+  snapshots.give_up = snapshots.retry * random.Between(2, 6);
+  snapshots.keep = random.Between(Millis(500), Seconds(5));
+}
+
 NetworkPlan ChooseNetwork(Random& random) {
   NetworkPlan network;
   network.delay_max = SimTime{random.Between(1, 20) * 500};
@@ -143,6 +165,26 @@ void FavourCrashes(Plan& plan) {
   plan.disk.sync_max = Millis(20);
 }
 
+void FavourSnapshots(Plan& plan, Random& random) {
+  plan.nodes = random.Chance(0.7) ? 3 : 5;
+  plan.faults.weights.fill(0);
+  plan.faults.mean = plan.raft.election * 2;
+  plan.faults.outage_max = plan.raft.election * 8;
+  for (Fault fault : {Fault::kKill, Fault::kPowerCut, Fault::kIsolate, Fault::kIsolateLeader,
+                      Fault::kPause, Fault::kHeal}) {
+    Weight(plan.faults, fault) = 4;
+  }
+  Weight(plan.faults, Fault::kPowerCutAll) = 1;
+  plan.segment_bytes = 4 << 10;
+  plan.replica.log_retain_bytes = plan.replica.log_max_bytes = plan.replica.snapshot_worth_bytes =
+      0;
+  plan.replica.flush_bytes = 1 << 10;
+  plan.replica.check_every = Millis(20);
+  plan.clients.think_mean = Millis(5);
+  plan.clients.write_share = 0.9;
+  plan.clients.value_bytes_max = 600;
+}
+
 void FavourReordering(Plan& plan) {
   plan.nodes = 3;
   plan.faults.weights.fill(0);
@@ -183,8 +225,8 @@ const char* ToString(Fault fault) {
 }
 
 const char* ToString(Profile profile) {
-  constexpr const char* kNames[] = {"general", "leader-changes", "slow-tails", "crashes",
-                                    "reordering"};
+  constexpr const char* kNames[] = {"general", "leader-changes", "slow-tails",
+                                    "crashes", "reordering",     "snapshots"};
   static_assert(std::size(kNames) == kProfiles.size());
   return kNames[static_cast<std::size_t>(profile)];
 }
@@ -201,6 +243,7 @@ Plan MakePlan(std::uint64_t seed, Profile profile) {
   plan.profile = profile;
   plan.nodes = ChooseNodes(random);
   plan.raft = ChooseRaft(random);
+  ChooseLogBounds(plan, random);
   plan.network = ChooseNetwork(random);
   plan.disk = ChooseDisk(random);
   plan.clients = ChooseClients(random);
@@ -224,16 +267,22 @@ Plan MakePlan(std::uint64_t seed, Profile profile) {
     case Profile::kReordering:
       FavourReordering(plan);
       break;
+    case Profile::kSnapshots:
+      FavourSnapshots(plan, random);
+      break;
   }
   // A read through the leader takes up to four delays; asking again sooner than that would never
   // get an answer.
   const SimTime read_time = plan.network.delay_max * 4 + Millis(10);
   plan.raft.read_retry = std::max(plan.raft.read_retry, read_time);
   plan.clients.read_retry = Millis(100) + read_time * 2;
+  server::SnapshotOptions& snapshots = plan.replica.snapshots;
+  snapshots.retry = std::max(snapshots.retry, read_time);
+  snapshots.give_up = std::max(snapshots.give_up, snapshots.retry * 2);
   // Split votes repeat, and one slow sync may be under way: thirty election timeouts, and two
   // seconds on top.
-  plan.convergence_limit =
-      plan.raft.election * 30 + Seconds(2) + plan.faults.slow_disk_max * 4 + plan.disk.slow_max * 4;
+  plan.convergence_limit = plan.raft.election * 30 + Seconds(4) + snapshots.give_up * 4 +
+                           plan.faults.slow_disk_max * 4 + plan.disk.slow_max * 4;
   return plan;
 }
 
@@ -246,7 +295,9 @@ std::string Describe(const Plan& plan) {
       << "ms cached=" << plan.raft.max_cached_bytes << "B delay<=" << plan.network.delay_max.count()
       << "us loss=" << plan.network.loss << " duplicate=" << plan.network.duplicate
       << " straggle=" << plan.network.straggle << " clients=" << plan.clients.count
-      << " keys=" << plan.clients.keys << " page=" << plan.disk.page_bytes << "B faults:";
+      << " keys=" << plan.clients.keys << " segment=" << plan.segment_bytes
+      << "B retain=" << plan.replica.log_retain_bytes << "B"
+      << " page=" << plan.disk.page_bytes << "B faults:";
   for (std::size_t i = 0; i < kFaultCount; ++i) {
     if (plan.faults.weights[i] > 0) {
       out << ' ' << ToString(static_cast<Fault>(i)) << '=' << plan.faults.weights[i];

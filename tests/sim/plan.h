@@ -6,6 +6,7 @@
 #include <string>
 
 #include "raft/options.h"
+#include "src/replica.h"
 #include "tests/sim/crash_points.h"
 #include "tests/sim/random.h"
 #include "tests/sim/virtual_disk.h"
@@ -86,16 +87,18 @@ enum class Profile {
   kSlowTails,      // one follower's disk is slow while leaders change and its tail is rewritten
   kCrashes,        // power cuts, right after votes and acks
   kReordering,     // heartbeats overtake appends, leaders change
+  kSnapshots,      // logs are cut at once, and followers are often too far behind for them
 };
-inline constexpr std::array kProfiles = {Profile::kGeneral, Profile::kLeaderChanges,
-                                         Profile::kSlowTails, Profile::kCrashes,
-                                         Profile::kReordering};
+inline constexpr std::array kProfiles = {Profile::kGeneral,    Profile::kLeaderChanges,
+                                         Profile::kSlowTails,  Profile::kCrashes,
+                                         Profile::kReordering, Profile::kSnapshots};
 
 struct Plan {
   std::uint64_t seed = 0;
   Profile profile = Profile::kGeneral;
   int nodes = 3;
   raft::Options raft;
+  server::ReplicaOptions replica;  // but for `raft`
   std::uint64_t segment_bytes = 64 << 10;
   SimTime duration{0};                 // of the part with faults
   SimTime convergence_limit{0};        // after everything is healed

@@ -35,14 +35,17 @@ void AddBody(Hasher& hash, const raft::Append& body) {
 }
 void AddBody(Hasher& hash, const raft::AppendReply& body) {
   hash.Add(body.accepted, body.verified, body.durable, body.rejected, body.hint.index,
-           body.hint.term, body.round, body.clock.at.count());
+           body.hint.term, body.round, body.clock.at.count(), body.full);
 }
 void AddBody(Hasher& hash, const raft::Heartbeat& body) {
   hash.Add(body.commit, body.round);
   hash.Add(body.anchor);
 }
 void AddBody(Hasher& hash, const raft::HeartbeatReply& body) {
-  hash.Add(body.round, body.clock.at.count());
+  hash.Add(body.round, body.clock.at.count(), body.full);
+}
+void AddBody(Hasher& hash, const raft::SnapshotOffer& body) {
+  hash.Add(body.snapshot, body.position.index, body.position.term);
 }
 void AddBody(Hasher& hash, const raft::ReadIndexRequest& body) {
   hash.Add(body.id);

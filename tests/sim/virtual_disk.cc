@@ -415,6 +415,18 @@ Status VirtualDisk::Remove(const std::string& path) {
   return {};
 }
 
+Status VirtualDisk::RemoveDirectory(const std::string& path) {
+  const auto names = List(path);
+  if (!names) return storage::Forward(names);
+  if (!names->empty()) return Fail(ErrorCode::kExists, path + " is not empty");
+  return Remove(path);
+}
+
+Result<std::uint64_t> VirtualDisk::FreeBytes(const std::string&) {
+  const std::uint64_t used = UsedBytes();
+  return capacity_ > used ? capacity_ - used : 0;
+}
+
 Result<std::unique_ptr<storage::FileLock>> VirtualDisk::Lock(const std::string& path) {
   if (locks_->contains(path)) return Fail(ErrorCode::kLocked, path + " is locked");
   if (!written_names_.contains(path)) {

@@ -87,6 +87,8 @@ class VirtualDisk : public storage::FileSystem {
   storage::Status CreateDirectory(const std::string& path) override;
   storage::Status Rename(const std::string& from, const std::string& to) override;
   storage::Status Remove(const std::string& path) override;
+  storage::Status RemoveDirectory(const std::string& path) override;
+  storage::Result<std::uint64_t> FreeBytes(const std::string& path) override;
   storage::Status SyncDirectory(const std::string& path) override;
   storage::Result<std::unique_ptr<storage::FileLock>> Lock(const std::string& path) override;
 

@@ -14,11 +14,13 @@ namespace quorate::sim {
 
 // Called with names such as "before log sync" and "after identity rename".
 using PassPoint = std::function<void(const std::string& point)>;
+// What a path is for, in a word or two: "log", "spare segment", ...
+using Subject = std::string_view (*)(std::string_view path);
 
 class WatchedFiles : public storage::FileSystem {
  public:
-  WatchedFiles(storage::FileSystem& files, PassPoint pass)
-      : files_(files), pass_(std::move(pass)) {}
+  WatchedFiles(storage::FileSystem& files, Subject subject, PassPoint pass)
+      : files_(files), points_{subject, std::move(pass)} {}
 
   storage::Result<std::unique_ptr<storage::File>> Open(const std::string& path,
                                                        storage::OpenMode mode) override;
@@ -29,19 +31,29 @@ class WatchedFiles : public storage::FileSystem {
   storage::Status CreateDirectory(const std::string& path) override;
   storage::Status Rename(const std::string& from, const std::string& to) override;
   storage::Status Remove(const std::string& path) override;
+  storage::Status RemoveDirectory(const std::string& path) override;
   storage::Status SyncDirectory(const std::string& path) override;
+  storage::Result<std::uint64_t> FreeBytes(const std::string& path) override {
+    return files_.FreeBytes(path);
+  }
   storage::Result<std::unique_ptr<storage::FileLock>> Lock(const std::string& path) override {
     return files_.Lock(path);
   }
 
+  struct Points {
+    Subject subject;
+    PassPoint pass;
+  };
+
  private:
   storage::FileSystem& files_;
-  const PassPoint pass_;
+  const Points points_;
   // Of the files that are open for writing: a spare segment becomes a part of the log.
   std::vector<std::weak_ptr<std::string>> open_paths_;
 };
 
-// What a path below a node's data directory is for, in a word or two: "log", "spare segment", ...
-std::string_view SubjectOf(std::string_view path);
+// Of what the node itself does below its data directory, and of what its state machine does there.
+std::string_view NodeSubject(std::string_view path);
+std::string_view StateSubject(std::string_view path);
 
 }  // namespace quorate::sim

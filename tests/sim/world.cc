@@ -34,7 +34,10 @@ World::World(const Plan& plan, std::ostream* trace)
   }
   faults_ = std::make_unique<Faults>(environment_, nodes_, random_.Fork());
   network_.OnDelivery(
-      [this](raft::Message message) { nodes_[message.to]->Deliver(std::move(message)); });
+      [this](raft::Message message) { nodes_[message.to]->Deliver(std::move(message)); },
+      [this](raft::NodeId from, raft::NodeId to, server::SnapshotMessage message) {
+        nodes_[to]->DeliverSnapshot(from, std::move(message));
+      });
   environment_.on_ended = [this](raft::NodeId node) { faults_->OnEnded(node); };
   environment_.on_leader = [this](raft::NodeId leader) { faults_->OnLeader(leader); };
 }
