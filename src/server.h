@@ -1,6 +1,7 @@
 // `quorated`: one node. Read in this order:
 //
 //   replica.h                    drives the consensus core, the log and the state machine
+//   snapshot_transfer.h          snapshots on their way from node to node
 //   loop.h worker.h              the threads: one loop, one worker for each kind of blocking work
 //   connection.h listener.h      sockets and frames
 //   peer_transport.h             messages between nodes
