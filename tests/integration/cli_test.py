@@ -112,7 +112,7 @@ class Commands(ClusterTest):
 
     def test_completion_and_help(self):
         self.assertIn(b"quorate", self.expect(OK, "completion", "bash"))
-        for command in ("put", "get", "del", "cas", "scan", "import", "status", "bench"):
+        for command in ("put", "get", "del", "cas", "scan", "import", "status", "snapshot", "backup", "bench"):
             self.assertIn(b"quorate", self.expect(OK, command, "--help"), command)
 
 
