@@ -50,8 +50,8 @@ class LogScan {
   // All that have a name, ascending; also those behind the damage, and in front those that no
   // longer count: a crash cut their removal short.
   std::vector<FoundSegment>& segments() { return segments_; }
-  // Number in segments() of the first that counts: the log begins there, or was cut there. A cut that
-  // a crash interrupted may have left others, at whose beginning the log cannot start.
+  // Number in segments() of the first that counts: the log begins there, or was cut there. A cut
+  // that a crash interrupted may have left others, at whose beginning the log cannot start.
   std::size_t first() const { return first_; }
   // What was read adds up to this. Nothing if not even the first segment's header is valid.
   const std::optional<Replay>& replay() const { return replay_; }
