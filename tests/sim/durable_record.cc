@@ -63,6 +63,14 @@ DurableRecord::Pending DurableRecord::Describe(SimTime begin, SimTime end,
   return pending;
 }
 
+void DurableRecord::BeginAppend() {
+  if (uncertain_.empty()) {
+    written_before_ = written_;
+  } else {
+    written_ = written_before_;
+  }
+}
+
 void DurableRecord::Issue(SimTime begin, SimTime end, const raft::AppendBatch& batch) {
   uncertain_.clear();  // what was given up has been written again, before this
   pending_.push_back(Describe(begin, end, batch));

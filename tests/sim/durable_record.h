@@ -26,6 +26,8 @@ struct LogImage {
 // keep any part of it. Where the log was cut it goes on knowing what was before.
 class DurableRecord {
  public:
+  // The log is about to be told something: all of what it gave up last, again, comes first.
+  void BeginAppend();
   void Issue(SimTime begin, SimTime end, const raft::AppendBatch& batch);
   // The log gave `batch` up half way: a crash may find any part of it, until it is written again or
   // the process ends.
@@ -76,6 +78,7 @@ class DurableRecord {
   raft::HardState hard_state_;
   LogImage durable_;
   LogImage written_;
+  LogImage written_before_;  // what was given up
   raft::Index covered_ = 0;
   std::vector<Pending> pending_;
   std::vector<Pending> uncertain_;

@@ -27,6 +27,8 @@ class TrackedLog : public storage::Log {
 
   storage::Status Append(std::span<const raft::AppendBatch> batches) override {
     const bool unsynced_before = disk_.HasUnsyncedWrites(".log");
+    invariants_.record(node_).Covered(flushed_());
+    invariants_.record(node_).BeginAppend();
     storage::Status status;
     try {
       status = log_->Append(batches);

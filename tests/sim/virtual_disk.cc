@@ -344,6 +344,7 @@ std::optional<std::string> VirtualDisk::FlipBit(std::uint64_t at, bool even_zero
 
 void VirtualDisk::Heal() {
   write_fails_ = sync_fails_ = false;
+  plan_.slow_chance = 0;
   FreeUp();
 }
 

@@ -62,7 +62,7 @@ class VirtualDisk : public storage::FileSystem {
   // room; writing in place does not.
   void FillUp(std::uint64_t room) { capacity_ = UsedBytes() + room; }
   void FreeUp() { capacity_ = UINT64_MAX; }
-  // Nothing fails that has not failed yet, and there is room.
+  // From now on nothing fails or takes long, and there is room.
   void Heal();
   // How many calls have been refused for lack of room.
   std::uint64_t refusals() const { return refusals_; }
@@ -157,7 +157,7 @@ class VirtualDisk : public storage::FileSystem {
   std::string PageOf(const std::string& data, std::uint64_t page) const;
   void PutPage(std::string& data, std::uint64_t page, const std::string& content) const;
 
-  const DiskPlan plan_;
+  DiskPlan plan_;
   Random random_;
   SimTime cursor_{0};  // of the work in progress
   // Of the last change. Work of several lanes runs ahead of the clock by different amounts; changes
