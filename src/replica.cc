@@ -228,7 +228,7 @@ struct Replica::LogJob {
 
 // Group commit without timers: while one sync runs, everything queued becomes the next batch (D4).
 void Replica::StartLogWrite() {
-  if (log_busy_ || log_has_no_room_ || log_queue_.empty()) return;
+  if (log_busy_ || log_queue_.empty() || !log_room_.MayTry()) return;
   auto job = std::make_shared<LogJob>();
   job->batches = std::exchange(log_queue_, {});
   job->started = host_.Now();
@@ -252,9 +252,10 @@ void Replica::OnLogWritten(const std::shared_ptr<LogJob>& job) {
     log_queue_.insert(log_queue_.begin(), std::make_move_iterator(job->batches.begin()),
                       std::make_move_iterator(job->batches.end()));
     queued_log_bytes_ += job->bytes;
-    log_has_no_room_ = true;
+    log_room_.lacking = true;
     return JudgeDisk();
   }
+  if (std::exchange(log_room_.lacking, false)) JudgeDisk();
   // Final for the process: after a failed sync the page cache lies (fsyncgate), so nothing may be
   // retried.
   if (!job->status)
@@ -262,12 +263,13 @@ void Replica::OnLogWritten(const std::shared_ptr<LogJob>& job) {
   const raft::Duration took = host_.Now() - job->started;
   if (observer_.on_log_sync) observer_.on_log_sync(took, job->entries, job->bytes);
   NoteSlowSync(took);
+  NoteWritten(job->bytes);
   core_.OnDurable(host_.Now(), job->batches.back().token);
   if (job->wants_spare) PrepareSpare();
 }
 
 void Replica::StartApply() {
-  if (apply_busy_ || state_has_no_room_ || InstallDue() || applied_ >= apply_to_) return;
+  if (apply_busy_ || InstallDue() || applied_ >= apply_to_ || !state_room_.MayTry()) return;
   struct Job {
     std::vector<raft::Entry> entries;
     storage::Result<std::vector<storage::Applied>> results;
@@ -295,6 +297,7 @@ void Replica::StartApply() {
       [this, job] {
         apply_busy_ = false;
         if (!job->results) return OnApplyFailed(job->results.error());
+        if (std::exchange(state_room_.lacking, false)) JudgeDisk();
         if (observer_.on_apply) observer_.on_apply(host_.Now() - job->started, job->entries.size());
         OnApplied(*job->results);
         host_.PumpSoon();
@@ -305,7 +308,7 @@ void Replica::OnApplyFailed(const storage::Error& error) {
   const std::string what = "entries could not be applied: " + error.message;
   if (error.code == storage::ErrorCode::kCorrupt) return Quarantine(what);
   if (error.code != storage::ErrorCode::kNoSpace) return host_.Fatal(what);
-  state_has_no_room_ = true;  // nothing was applied: the same again at the next look
+  state_room_.lacking = true;  // nothing was applied: the same again at the next look
   JudgeDisk();
 }
 

@@ -261,6 +261,8 @@ class Replica {
   void CutLog(raft::Position start);
   void FlushState();
   void JudgeDisk();
+  std::uint64_t FreeBytesNeeded() const;
+  void NoteWritten(std::size_t bytes);
   void NoteStuckDisk(raft::Time now);
   void NoteSlowSync(raft::Duration took);
 
@@ -306,11 +308,17 @@ class Replica {
   std::vector<std::shared_ptr<storage::StateMachine>> retired_;  // replaced; in use by a scan still
 
   raft::Time next_look_{0};
+  std::uint64_t written_since_look_ = 0;  // to the log
   DiskUse disk_use_;
   // What the last attempts met; each is tried again at the next look.
-  bool log_has_no_room_ = false;
+  struct Room {
+    bool lacking = false;
+    bool retry = false;  // one more attempt may be made
+    bool MayTry() { return !lacking || std::exchange(retry, false); }
+  };
+  Room log_room_;
+  Room state_room_;
   bool spare_has_no_room_ = false;
-  bool state_has_no_room_ = false;
   bool disk_was_stuck_ = false;
   raft::Time slow_noted_{0};
   ReplicaCounters counters_;

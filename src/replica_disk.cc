@@ -46,6 +46,7 @@ void Replica::LookAtDisk(raft::Time now) {
   RemoveRetired();
   if (looking_ || shutting_down_) return;
   looking_ = true;
+  written_since_look_ = 0;
   auto look = std::make_shared<Look>();
   look->retain_bytes = disk_use_.full.empty() ? options_.log_retain_bytes : 0;
   look->keep_for_followers = KeepForFollowers();
@@ -87,10 +88,9 @@ void Replica::OnLooked(Look& look) {
   // On a full disk too, so that more of the log can go; but not where the flush itself may find no
   // room, and stop the database.
   const bool makes_room = !disk_use_.full.empty() && disk_use_.log_bytes_unflushed > 0 &&
-                          disk_use_.free_bytes / 2 > disk_use_.log_bytes_unflushed;
+                          disk_use_.free_bytes > disk_use_.log_bytes_unflushed;
   if (disk_use_.log_bytes_unflushed >= options_.flush_bytes || makes_room) FlushState();
-  // Tried again: there may be room now.
-  log_has_no_room_ = state_has_no_room_ = false;
+  log_room_.retry = state_room_.retry = true;  // there may be room now
   if (spare_has_no_room_ || log_->WantsSpare()) PrepareSpare();
   JudgeDisk();
 }
@@ -157,19 +157,33 @@ void Replica::PrepareSpare() {
       });
 }
 
+// What is unflushed needs as much again when it is flushed. A quarter more to come back, or each
+// write would change the answer.
+std::uint64_t Replica::FreeBytesNeeded() const {
+  return options_.min_free_bytes + disk_use_.log_bytes_unflushed +
+         (disk_use_.full.empty() ? 0 : options_.min_free_bytes / 4);
+}
+
+// A fast writer fills a small disk between two looks: each byte may be one less that is free, and
+// is one more to flush.
+void Replica::NoteWritten(std::size_t bytes) {
+  written_since_look_ += bytes;
+  if (disk_use_.free_bytes < FreeBytesNeeded() + 2 * written_since_look_) {
+    next_look_ = std::min(next_look_, host_.Now() + options_.check_every / 50);
+  }
+}
+
 // Refuses entries before the disk is so full that the log stops in the middle of them.
 void Replica::JudgeDisk() {
   std::string full;
-  // A quarter more to come back, or each write would change the answer.
-  const std::uint64_t needed =
-      options_.min_free_bytes + (disk_use_.full.empty() ? 0 : options_.min_free_bytes / 4);
-  if (log_has_no_room_ || spare_has_no_room_) {
+  const std::uint64_t needed = FreeBytesNeeded();
+  if (log_room_.lacking || spare_has_no_room_) {
     full = "no room for another log segment";
-  } else if (state_has_no_room_) {
+  } else if (state_room_.lacking) {
     full = "no room for the database";
   } else if (disk_use_.log.segments > 0 && disk_use_.free_bytes < needed) {
     full = std::to_string(disk_use_.free_bytes) + " bytes are free, and " + std::to_string(needed) +
-           " must be (--min-free-bytes)";
+           " must be (--min-free-bytes, and what the database will flush)";
   }
   if (full.empty() != disk_use_.full.empty()) {
     if (full.empty()) {

@@ -43,7 +43,9 @@ void Replica::TakeSnapshot(SnapshotSender::Taken done) {
                                            std::to_string(taken->files.size()) + " files");
                    next_look_ = host_.Now();
                  } else {
-                   Report(News::kBad, "no snapshot could be taken: " + taken.error().message);
+                   const std::string what = "no snapshot could be taken: " + taken.error().message;
+                   if (taken.error().code == storage::ErrorCode::kCorrupt) return Quarantine(what);
+                   Report(News::kBad, what);
                  }
                  if (done) done(taken);
                  host_.PumpSoon();
@@ -121,20 +123,17 @@ void Replica::OnInstalled(const storage::Manifest& manifest,
   next_look_ = host_.Now();
 }
 
-// Databases that were replaced are closed, and leave the disk, once no scan reads them any more.
+// Databases that were replaced are closed, and leave the disk, once no scan reads any of them.
 void Replica::RemoveRetired() {
-  const bool free = std::any_of(retired_.begin(), retired_.end(),
-                                [](const auto& state) { return state.use_count() == 1; });
-  if (!free || receiver_.busy() || arrived_) return;
+  const bool in_use = std::any_of(retired_.begin(), retired_.end(),
+                                  [](const auto& state) { return state.use_count() > 1; });
+  if (retired_.empty() || in_use || receiver_.busy() || arrived_) return;
   struct Job {
     std::vector<std::shared_ptr<storage::StateMachine>> states;
     storage::Status status;
   };
   auto job = std::make_shared<Job>();
-  const auto in_use = [](const auto& state) { return state.use_count() > 1; };
-  const auto first_free = std::partition(retired_.begin(), retired_.end(), in_use);
-  job->states.assign(std::make_move_iterator(first_free), std::make_move_iterator(retired_.end()));
-  retired_.erase(first_free, retired_.end());
+  job->states = std::exchange(retired_, {});
   host_.Run(
       Lane::kSnapshot,
       [this, job] {
