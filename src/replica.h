@@ -316,6 +316,7 @@ class Replica {
     bool retry = false;  // one more attempt may be made
     bool MayTry() { return !lacking || std::exchange(retry, false); }
   };
+  std::optional<raft::Time> room_since_;  // on a disk that was full
   Room log_room_;
   Room state_room_;
   bool spare_has_no_room_ = false;

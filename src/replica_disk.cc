@@ -185,6 +185,14 @@ void Replica::JudgeDisk() {
     full = std::to_string(disk_use_.free_bytes) + " bytes are free, and " + std::to_string(needed) +
            " must be (--min-free-bytes, and what the database will flush)";
   }
+  // Room that comes and goes, such as a failed flush's own, is none: it must last until the next
+  // look.
+  const raft::Time now = host_.Now();
+  if (!full.empty() || disk_use_.full.empty()) room_since_.reset();
+  if (full.empty() && !disk_use_.full.empty()) {
+    if (!room_since_) room_since_ = now;
+    if (now - *room_since_ < options_.check_every / 2) return;
+  }
   if (full.empty() != disk_use_.full.empty()) {
     if (full.empty()) {
       Report(News::kGood, "the disk has room again: writes are taken");

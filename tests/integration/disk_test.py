@@ -10,7 +10,7 @@ import unittest
 from cluster import Cluster, wait_until
 from support import NOT_FOUND, OK, REFUSED, ClusterTest
 
-SMALL = ("--segment-bytes", "1MiB", "--log-retain", "4MiB", "--log-max", "8MiB", "--min-free-bytes", "8MiB")
+SMALL = ("--memtable-bytes", "4MiB", "--segment-bytes", "1MiB", "--log-retain", "4MiB", "--log-max", "8MiB", "--min-free-bytes", "8MiB")
 
 
 def can_mount():
@@ -121,7 +121,12 @@ class FullDisks(unittest.TestCase):
             node.kill()
         for node in self.cluster:
             node.start()
+        wait_until(lambda: self.cluster.quorate("scan", "--count", "--read", "strong")[0] == OK, 30, self.cluster.logs)
+        self.cluster.check_alive()
+        for node in self.cluster:  # an operator makes room
+            subprocess.run(["mount", "-o", "remount,size=512M", node.data_dir], check=True)
         self.cluster.wait_ready(60)
+        wait_until(lambda: self.put()[0] == OK, 20, self.cluster.logs)
         counts = {int(self.cluster.quorate("scan", "--count", ids=(node.id,))[1]) for node in self.cluster}
         self.assertEqual(len(counts), 1, counts)
 
