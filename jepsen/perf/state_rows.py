@@ -134,20 +134,14 @@ class Steady:
         return [one for one in list(self.intervals) if begin + 1 <= one["time"] <= end]
 
 
-def applied(node):
+def field(node, name):
+    """Of its status; -1 if it does not answer."""
     status = node.status()
-    return status["applied"] if status else -1
+    return status[name] if status else -1
 
 
-def snapshots_installed(node):
-    """Since the node's start; None if it does not say."""
-    return metric(node, "quorate_snapshots_installed_total")
-
-
-def metric(node, name):
-    _, text = node.http("/metrics")
-    values = [float(line.split()[-1]) for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name]
-    return sum(values) if values else None
+def applied(node):
+    return field(node, "applied")
 
 
 def wait_caught_up(cluster, node, timeout):
@@ -186,9 +180,9 @@ class Catchup(Row):
             load.stop()
             load.wait()
             self.figures = {"seconds": ended - began, "p99_before_us": before, "p99_during_us": during,
-                            "snapshots": snapshots_installed(node)}
+                            "snapshots": field(node, "snapshots_installed")}
             self.say(f"{ended - began:.1f} s for {self.KEYS * self.VALUE / 1e9:.2g} GB, "
-                     f"{number(self.figures['snapshots'])} snapshots installed; p99 of puts at {self.options.catchup_rate:,} a second: "
+                     f"{self.figures['snapshots']} snapshots installed; p99 of puts at {self.options.catchup_rate:,} a second: "
                      f"{number(before)} us before, {number(during)} us meanwhile")
 
     def verdicts(self):
@@ -217,38 +211,44 @@ class Soak(Row):
             seconds = 60 * self.options.minutes
             self.progress(f"soak: {self.SHARE:.0%} of {best:,.0f} puts a second for {self.options.minutes:g} minutes")
             load = Steady(system, self.SHARE * best, seconds)
-            returns = self.disturb(system.cluster, time.monotonic() + seconds)
+            snapshots = self.disturb(system.cluster, time.monotonic() + seconds)
             intervals = load.wait()[1:]  # the first second connects
             system.cluster.check_alive()
-            self.summarize(system, best, load.total, intervals, returns)
+            self.summarize(system, best, load.total, intervals, snapshots)
 
     def disturb(self, cluster, end):
-        """Stops a follower for a tenth of each period, and starts it again. Returns how often."""
+        """Stops a follower in each period until the log has been cut beyond it, and starts it again. Returns the snapshots that
+        these took."""
         period = min(300, 60 * self.options.minutes / 2)
-        returns = 0
-        while time.monotonic() + period < end + 1:
-            time.sleep(period * 0.5)
-            node = next(node for node in cluster if node.id != cluster.leader_id())
+        snapshots = []
+        while time.monotonic() + period <= end:
+            next_begin = time.monotonic() + period
+            time.sleep(period * 0.4)
+            leader = cluster.leader()
+            node = next(node for node in cluster if node is not leader)
+            had = applied(node)
             node.terminate()
-            time.sleep(period * 0.1)
+            wait_until(lambda: field(leader, "log_first_index") > had or time.monotonic() > next_begin - period * 0.3, period,
+                       "no time passes", interval=0.5)
             node.start()
             wait_caught_up(cluster, node, period)
-            returns += 1
-            time.sleep(max(0, min(period * 0.3, end - time.monotonic())))
-        return returns
+            snapshots.append(field(node, "snapshots_installed"))
+            time.sleep(max(0, next_begin - time.monotonic()))
+        return snapshots
 
-    def summarize(self, system, best, total, intervals, returns):
+    def summarize(self, system, best, total, intervals, snapshots):
         usual = statistics.median(one["p99_us"] for one in intervals)
         worst = max(intervals, key=lambda one: one["p99_us"] if one["ops_per_sec"] else HUGE)
         self.figures = {
             "measured_per_sec": best, "offered_per_sec": self.SHARE * best, "ops_per_sec": total["ops_per_sec"],
             "errors": total["errors"], "median_p99_us": usual, "worst_p99_us": worst["p99_us"] if worst["ops_per_sec"] else HUGE,
-            "worst_at_s": worst["at"], "returns": returns,
-            "snapshots": sum(snapshots_installed(node) or 0 for node in system.cluster.running()),
+            "worst_at_s": worst["at"], "returns": len(snapshots), "snapshots": sum(snapshots),
+            "log_cuts": max(field(node, "log_cuts") for node in system.cluster),
             "resident_mib": max(node.usage()[1] for node in system.cluster) / (1 << 20)}
         self.say(f"{total['ops_per_sec']:,.0f} puts a second, {total['errors']} errors; p99 of a second: median {number(usual)} us, "
-                 f"worst {number(self.figures['worst_p99_us'])} us (after {worst['at']:.0f} s); a node came back {returns} times, "
-                 f"{self.figures['snapshots']:.0f} snapshots since their last starts; {self.figures['resident_mib']:.0f} MiB resident")
+                 f"worst {number(self.figures['worst_p99_us'])} us (after {worst['at']:.0f} s); a node came back "
+                 f"{len(snapshots)} times, with {sum(snapshots)} snapshots; {self.figures['log_cuts']} log cuts; "
+                 f"{self.figures['resident_mib']:.0f} MiB resident")
 
     def verdicts(self):
         return [Verdict(self.name, "p99 of the worst second, times the median's",

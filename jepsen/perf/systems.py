@@ -1,6 +1,7 @@
 """What is measured: a Quorate cluster, an etcd cluster beside it, and this machine itself, each with the same few calls."""
 
 import json
+import os
 import pathlib
 import re
 import resource
@@ -67,6 +68,7 @@ class Quorate:
 
     def __exit__(self, *_):
         self.cluster.stop()
+        os.sync()  # or what is measured next waits for the disk to forget gigabytes
 
     @property
     def usage(self):
@@ -136,6 +138,7 @@ class Etcd:
             process.kill()
             process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
+        os.sync()
 
     def _works(self):
         try:
