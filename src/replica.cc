@@ -392,8 +392,10 @@ void Replica::Shutdown(std::function<void()> done) {
 }
 
 void Replica::MaybeFinishShutdown() {
-  const bool busy = log_busy_ || apply_busy_ || preparing_ || flushing_ || looking_ ||
-                    sender_.busy() || receiver_.busy() || !log_queue_.empty();
+  // What finds no room was promised to nobody: it need not be written before the end.
+  const bool unwritten = !log_queue_.empty() && !log_room_.lacking;
+  const bool busy = log_busy_ || apply_busy_ || preparing_ || flushing_ || looking_ || unwritten ||
+                    sender_.busy() || receiver_.busy();
   if (!shutdown_done_ || busy) return;
   log_busy_ = true;  // the log takes nothing after its clean-shutdown mark
   apply_busy_ = true;

@@ -395,7 +395,10 @@ void SnapshotReceiver::Impl::AskWhatIsDue(raft::Time now) {
     if (paid_until_ > now) return;
     if (!Due(piece, now)) continue;
     piece.asked_at = now;
-    paid_until_ = std::max(paid_until_, now - kBurst) + TimeFor(piece.request.bytes, options_.rate);
+    // A manifest is small, whatever was asked for: at a low rate, paying for all of that would
+    // leave no time for the files before the next offer.
+    const std::uint64_t bytes = piece.request.file == kManifestFile ? 0 : piece.request.bytes;
+    paid_until_ = std::max(paid_until_, now - kBurst) + TimeFor(bytes, options_.rate);
     host_.SendSnapshot(from_, piece.request);
   }
 }

@@ -113,7 +113,8 @@ IncomingSnapshot::IncomingSnapshot(FileSystem& files, std::string directory, Man
     : files_(&files),
       directory_(std::move(directory)),
       manifest_(std::move(manifest)),
-      have_(manifest_.files.size(), 0) {}
+      have_(manifest_.files.size(), 0),
+      found_(manifest_.files.size(), 0) {}
 
 Result<IncomingSnapshot> IncomingSnapshot::Open(FileSystem& files, std::string directory,
                                                 Manifest manifest) {
@@ -139,7 +140,8 @@ Result<IncomingSnapshot> IncomingSnapshot::Open(FileSystem& files, std::string d
       QUORATE_RETURN_IF_ERROR(files.Remove(path));
       continue;
     }
-    incoming.have_[static_cast<std::size_t>(found - wanted.begin())] = *size;
+    const auto number = static_cast<std::size_t>(found - wanted.begin());
+    incoming.have_[number] = incoming.found_[number] = *size;
     incoming.received_ += *size;
   }
   incoming.Rewind();
@@ -199,6 +201,21 @@ Status IncomingSnapshot::Write(const Chunk& chunk, std::string_view bytes) {
   return unsynced_ >= kSyncBytes ? SyncOpenFile() : Status();
 }
 
+// After a sync that failed in an earlier life the pages that it was for may be clean and yet not on
+// the disk: what that life wrote is written again (D4).
+Status IncomingSnapshot::WriteAgain(std::size_t number) {
+  for (std::uint64_t at = 0; at < found_[number];) {
+    const Result<std::string> bytes = open_file_->Read(at, kSyncBytes);
+    if (!bytes) return Forward(bytes);
+    if (bytes->empty()) break;
+    QUORATE_RETURN_IF_ERROR(open_file_->Write(at, *bytes));
+    QUORATE_RETURN_IF_ERROR(open_file_->Sync());
+    at += bytes->size();
+  }
+  found_[number] = 0;
+  return {};
+}
+
 // What an earlier life has written was perhaps never synced, so all are.
 Status IncomingSnapshot::Finish() {
   QUORATE_ASSERT(complete(), "a snapshot is finished once all of it is here");
@@ -206,6 +223,7 @@ Status IncomingSnapshot::Finish() {
   for (std::size_t i = 0; i < manifest_.files.size(); ++i) {
     const SnapshotFile& wanted = manifest_.files[i];
     QUORATE_RETURN_IF_ERROR(OpenFile(i));
+    QUORATE_RETURN_IF_ERROR(WriteAgain(i));
     QUORATE_RETURN_IF_ERROR(open_file_->Sync());
     unsynced_ = 0;
     const Result<std::uint32_t> checksum = ChecksumOf(*open_file_, 0, wanted.bytes);

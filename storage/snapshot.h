@@ -90,13 +90,15 @@ class IncomingSnapshot {
  private:
   IncomingSnapshot(FileSystem& files, std::string directory, Manifest manifest);
   Status OpenFile(std::size_t number);
+  Status WriteAgain(std::size_t number);
   Status SyncOpenFile();
 
   FileSystem* files_;
   std::string directory_;
   Manifest manifest_;
   std::uint64_t received_ = 0;
-  std::vector<std::uint64_t> have_;  // of each file, bytes written
+  std::vector<std::uint64_t> have_;   // of each file, bytes written
+  std::vector<std::uint64_t> found_;  // of each file, bytes that were there at first
   std::size_t next_file_ = 0;
   std::uint64_t next_offset_ = 0;
   std::size_t open_number_ = 0;
