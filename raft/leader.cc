@@ -56,7 +56,7 @@ void Raft::SendHeartbeats() {
 
 void Raft::SendAppends(Time now, NodeId id, Progress& peer) {
   if (peer.state != ProgressState::kSnapshot && !LogReaches(peer)) {
-    peer.BecomeSnapshot(log_.start().index);
+    peer.BecomeSnapshot(now, log_.start().index);
   }
   if (peer.state == ProgressState::kSnapshot) return OfferSnapshot(now, id, peer);
   // What a full disk may still take: the first entry of a term, not a backlog.
@@ -158,7 +158,7 @@ void Raft::Handle(Time now, NodeId from, const AppendReply& reply) {
   peer->Acknowledged(reply.verified, reply.durable);
   if (peer->match + 1 >= log_.first_cached()) peer->prefer_log = false;
   if (peer->state == ProgressState::kProbe) {
-    LeaveProbe(*peer, reply.verified);
+    LeaveProbe(now, *peer, reply.verified);
   } else if (peer->state == ProgressState::kSnapshot && peer->match >= peer->snapshot_floor) {
     peer->prefer_log = true;
     peer->BecomeProbe(peer->match + 1);
@@ -169,13 +169,13 @@ void Raft::Handle(Time now, NodeId from, const AppendReply& reply) {
 // What the follower holds and its disk does not still counts against the window, or every probe of
 // a follower with a stuck disk would let another window follow. Where that cannot be counted any
 // more, its disk must catch up first.
-void Raft::LeaveProbe(Progress& peer, Index verified) {
+void Raft::LeaveProbe(Time now, Progress& peer, Index verified) {
   // An answer to an older question, or from a follower that has restarted in this term and
   // forgotten what was proven to it: the probe behind `match` must still reach it, or it would
   // never commit.
   if (verified < peer.match) return;
   if (verified < prefer_snapshot_below_ && !peer.prefer_log) {
-    return peer.BecomeSnapshot(prefer_snapshot_below_);
+    return peer.BecomeSnapshot(now, prefer_snapshot_below_);
   }
   if (verified > peer.match && peer.match + 1 < log_.first_cached()) {
     peer.BecomeProbe(peer.match + 1);  // where memory holds nothing, so that probes carry nothing

@@ -29,10 +29,12 @@ void Progress::BecomeProbe(Index next_index) {
   inflight_bytes = 0;
 }
 
-void Progress::BecomeSnapshot(Index floor) {
+void Progress::BecomeSnapshot(Time now, Index floor) {
   BecomeProbe(match + 1);
   state = ProgressState::kSnapshot;
   snapshot_floor = floor;
+  snapshot_since = now;
+  offered = 0;
 }
 
 void Progress::BecomeReplicate(Index next_index) {

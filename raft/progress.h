@@ -22,6 +22,8 @@ struct Progress {
   Index next = 1;   // the next entry to send
   bool probe_sent = false;
   Index snapshot_floor = 0;  // kSnapshot: what it must hold durably before entries are sent again
+  Index offered = 0;  // kSnapshot: the lowest position offered since; it may be fetching that one
+  Time snapshot_since{0};
   // It has had a snapshot and not caught up yet: only a cut log sends it another, or one that takes
   // longer than the log grows would be followed by the next for ever (ClickHouse Keeper #107338).
   bool prefer_log = false;
@@ -47,7 +49,7 @@ struct Progress {
   void Acknowledged(Index verified, Index durable);
   void BecomeProbe(Index next_index);
   void BecomeReplicate(Index next_index);
-  void BecomeSnapshot(Index floor);
+  void BecomeSnapshot(Time now, Index floor);
 };
 
 }  // namespace quorate::raft

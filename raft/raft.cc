@@ -198,11 +198,12 @@ void Raft::CommitTo(Index index) {
   }
 }
 
-std::variant<Raft::Proposed, ProposeError> Raft::Propose(Time, std::span<const Bytes> commands) {
+std::variant<Raft::Proposed, ProposeError> Raft::Propose(Time now,
+                                                         std::span<const Bytes> commands) {
   Leader* leader = AsLeader();
   if (leader == nullptr) return ProposeError::kNotLeader;
   if (leader->transfer_to != kNoNode) return ProposeError::kTransferring;
-  if (disk_full_ || !QuorumHasRoom()) return ProposeError::kDiskFull;
+  if (DisksAreFull(now)) return ProposeError::kDiskFull;
   if (log_.BytesAfter(applied_) >= options_.max_backlog_bytes) return ProposeError::kOverloaded;
   const Proposed proposed{log_.last() + 1, term()};
   for (const Bytes& command : commands) {

@@ -296,7 +296,7 @@ class Raft {
   void SendHeartbeats();
   void SendAppends(Time now, NodeId id, Progress& peer);
   void SendAppend(Time now, NodeId id, Progress& peer, std::vector<Entry> entries);
-  void LeaveProbe(Progress& peer, Index verified);
+  void LeaveProbe(Time now, Progress& peer, Index verified);
   void Refused(Progress& peer, const AppendReply& reply);
   void AdvanceCommit();
   void RecordMember(NodeId from, const Uuid& uuid);
@@ -317,7 +317,7 @@ class Raft {
   void Handle(Time now, NodeId from, const SnapshotOffer& offer);
   void StartLogAt(const SnapshotMark& mark);
   bool TakesOnFullDisk(const Entry& entry);
-  bool QuorumHasRoom() const;
+  bool DisksAreFull(Time now) const;
   void HandOverIfFull(Time now);
 
   // reads.cc

@@ -11,6 +11,10 @@ namespace {
 // An offer that was not answered is repeated after this many heartbeats: it may be lost, and
 // fetching takes its time.
 constexpr int kOfferHeartbeats = 5;
+// A snapshot that was preferred to a log that still reaches the follower, and has not arrived after
+// so many election timeouts: one of the two disks may have no room for it, and the log does as
+// well.
+constexpr int kPreferredFor = 60;
 // Entries that a node without room still takes, so that a new leader's first ones can commit. The
 // log keeps as much free for them (storage::kReservedBytes).
 constexpr std::size_t kFullDiskAllowance = 64 << 10;
@@ -24,6 +28,10 @@ bool Raft::LogReaches(const Progress& peer) const {
 }
 
 void Raft::OfferSnapshot(Time now, NodeId id, Progress& peer) {
+  if (LogReaches(peer) && now - peer.snapshot_since > options_.election * kPreferredFor) {
+    peer.prefer_log = true;
+    return peer.BecomeProbe(peer.match + 1);
+  }
   const Index floor = std::max(peer.snapshot_floor, log_.start().index);
   if (!kept_ || kept_->position.index < floor) {
     ready_.wants_snapshot = true;
@@ -31,6 +39,8 @@ void Raft::OfferSnapshot(Time now, NodeId id, Progress& peer) {
   }
   if (now - peer.last_sent < options_.heartbeat * kOfferHeartbeats) return;
   peer.last_sent = now;
+  peer.offered =
+      peer.offered == 0 ? kept_->position.index : std::min(peer.offered, kept_->position.index);
   Send(id, SnapshotOffer{kept_->id, kept_->position});
 }
 
@@ -110,12 +120,19 @@ bool Raft::TakesOnFullDisk(const Entry& entry) {
   return true;
 }
 
-bool Raft::QuorumHasRoom() const {
-  return QuorumValue(configuration().voters, [this](NodeId id) -> std::uint64_t {
-           if (id == self_.id) return disk_full_ ? 0 : 1;
-           const auto peer = AsLeader()->peers.find(id);
-           return peer != AsLeader()->peers.end() && !peer->second.disk_full ? 1 : 0;
-         }) == 1;
+// Of this node, or of so many that the others which are there make no quorum. Where nobody says
+// that its disk is full, no quorum is another matter.
+bool Raft::DisksAreFull(Time now) const {
+  if (disk_full_) return true;
+  bool any = false;
+  const auto has_room = [&](NodeId id) -> std::uint64_t {
+    if (id == self_.id) return 1;
+    const auto peer = AsLeader()->peers.find(id);
+    if (peer == AsLeader()->peers.end()) return 0;
+    any = any || peer->second.disk_full;
+    return !peer->second.disk_full && now - peer->second.last_heard < options_.election ? 1 : 0;
+  };
+  return QuorumValue(configuration().voters, has_room) == 0 && any;
 }
 
 // Others can go on with writes: to the voter that lacks least.

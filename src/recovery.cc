@@ -47,10 +47,12 @@ storage::Result<std::unique_ptr<DataDir>> Restore(storage::FileSystem& files,
 storage::Status CheckRestored(storage::FileSystem& files, const ServerOptions& options,
                               const DataDir& directory) {
   if (options.restore.empty()) return {};
+  const std::uint64_t origin = directory.identity().origin;
   const auto file = files.Open(options.restore, storage::OpenMode::kReadOnly);
+  if (!file && origin != 0) return {};  // it has been restored, and the backup is put away
   if (file) {
     const auto contents = storage::OpenBackup(**file);
-    if (contents && contents->manifest.id == directory.identity().origin) return {};
+    if (contents && contents->manifest.id == origin) return {};
   }
   return storage::Fail(
       storage::ErrorCode::kExists,
@@ -99,8 +101,10 @@ void LogFindings(const storage::LogRecovery& found, raft::Index applied, raft::D
 
 }  // namespace
 
-storage::Result<Recovered> Recover(const ServerOptions& options, std::uint64_t cluster_id,
+storage::Result<Recovered> Recover(const ServerOptions& given, std::uint64_t cluster_id,
                                    Logger& log) {
+  ServerOptions options = given;
+  options.log.salt = RandomUuid().low;
   const raft::Time start = BootTime();
   Recovered result;
   result.files = storage::MakePosixFileSystem();

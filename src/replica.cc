@@ -73,6 +73,12 @@ void Replica::Report(ReplicaObserver::News news, const std::string& text) const 
   if (observer_.on_news) observer_.on_news(news, text);
 }
 
+void Replica::ReportOnce(const std::string& trouble) {
+  if (std::exchange(last_trouble_, trouble) != trouble) {
+    Report(ReplicaObserver::News::kBad, trouble);
+  }
+}
+
 void Replica::Receive(raft::Message message) {
   core_.Step(host_.Now(), std::move(message));
   host_.PumpSoon();

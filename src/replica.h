@@ -243,6 +243,7 @@ class Replica {
   void CheckMembership();
   void MaybeFinishShutdown();
   void Report(ReplicaObserver::News news, const std::string& text) const;
+  void ReportOnce(const std::string& trouble);  // not again while it is the same
 
   // replica_snapshots.cc
   void KeepSnapshotForFollowers(raft::Time now);
@@ -326,6 +327,7 @@ class Replica {
 
   bool shutting_down_ = false;
   std::function<void()> shutdown_done_;
+  std::string last_trouble_;
   ReplicaObserver observer_;
 };
 

@@ -102,7 +102,9 @@ raft::Index Replica::KeepForFollowers() const {
   for (const auto& [id, peer] : core_.progress()) {
     if (now - peer.last_heard > options_.raft.election) continue;
     const bool fetching = peer.state == raft::ProgressState::kSnapshot;
-    keep = std::min(keep, fetching ? core_.kept_snapshot().index : peer.match);
+    // The one that it is fetching may be older than the newest.
+    const raft::Index offered = peer.offered > 0 ? peer.offered : core_.kept_snapshot().index;
+    keep = std::min(keep, fetching ? offered : peer.match);
   }
   return keep;
 }
@@ -206,7 +208,7 @@ void Replica::JudgeDisk() {
 }
 
 void Replica::NoteStuckDisk(raft::Time now) {
-  const bool stuck = core_.DiskStuck(now);
+  const bool stuck = core_.DiskStuck(now) && !log_room_.lacking;  // a full one is no news
   if (stuck == disk_was_stuck_) return;
   disk_was_stuck_ = stuck;
   if (stuck) {

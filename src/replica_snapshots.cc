@@ -27,6 +27,8 @@ void Replica::ReceiveSnapshot(raft::NodeId from, const SnapshotMessage& message)
 
 void Replica::KeepSnapshotForFollowers(raft::Time now) {
   if (sender_.taking() || now < snapshot_not_before_ || shutting_down_) return;
+  // Taking one flushes the database, and on a full disk that might stop it.
+  if (!disk_use_.full.empty()) return;
   TakeSnapshot([this](const storage::Result<storage::Manifest>& taken) {
     if (!taken) snapshot_not_before_ = host_.Now() + options_.check_every;
   });
@@ -45,7 +47,7 @@ void Replica::TakeSnapshot(SnapshotSender::Taken done) {
                  } else {
                    const std::string what = "no snapshot could be taken: " + taken.error().message;
                    if (taken.error().code == storage::ErrorCode::kCorrupt) return Quarantine(what);
-                   Report(News::kBad, what);
+                   ReportOnce(what);
                  }
                  if (done) done(taken);
                  host_.PumpSoon();
@@ -58,7 +60,7 @@ void Replica::MaybeInstall() {
   if (!InstallDue() || apply_busy_ || shutting_down_) return;
   if (!core_.WantsInstalled(arrived_->mark.position)) {
     arrived_.reset();
-    return receiver_.Finished();
+    return receiver_.Finished(/*useless=*/false);
   }
   struct Job {
     storage::Manifest manifest;
@@ -77,13 +79,13 @@ void Replica::MaybeInstall() {
         const storage::Error& error = job->status.error();
         const std::string what = "a snapshot could not be installed: " + error.message;
         if (error.code == storage::ErrorCode::kIo) return host_.Fatal(what);
-        Report(News::kBad, what);
+        ReportOnce(what);
         if (error.code == storage::ErrorCode::kNoSpace) {
           install_not_before_ = host_.Now() + options_.check_every;
           return;
         }
         arrived_.reset();
-        receiver_.Finished();  // of no use; the leader offers another
+        receiver_.Finished(/*useless=*/true);
       });
 }
 
@@ -118,7 +120,9 @@ void Replica::OnInstalled(const storage::Manifest& manifest,
                 [index](const PendingWrite& write) { return write.index <= index; });
   GrantAppliedReads();
   arrived_.reset();
-  receiver_.Finished();
+  receiver_.Finished(/*useless=*/false);
+  state_room_ = {};  // what found no room was for the database before this one
+  JudgeDisk();
   Report(News::kGood, "installed a snapshot at " + Name(manifest.mark.position));
   next_look_ = host_.Now();
 }

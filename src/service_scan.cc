@@ -106,7 +106,11 @@ void Service::RunScan(Ticket ticket) {
        last = pending.scan->last, max_items = pending.scan->max_items,
        count_only = pending.scan->count_only] {
         done->read_at = BootTime();
-        if (!done->view) done->view = state->View();
+        if (!done->view) {
+          // The view keeps its state machine: while that is in use its files stay.
+          std::shared_ptr<storage::StateView> view = state->View();
+          done->view = {view.get(), [view, state](storage::StateView*) {}};
+        }
         const std::size_t max_bytes = count_only ? kMaxCountedBytes : kMaxPageBytes;
         done->page = done->view->Scan(first, last, max_items, max_bytes, count_only);
       },

@@ -46,7 +46,7 @@ class SnapshotReceiver::Impl {
 
   void OnOffer(raft::NodeId from, std::uint64_t snapshot, raft::Position position);
   void OnReply(raft::NodeId from, const SnapshotReply& reply);
-  void Finished();
+  void Finished(bool useless);
   raft::Time NextDeadline() const;
   void Tick(raft::Time now);
   std::optional<SnapshotProgress> progress() const;
@@ -377,7 +377,8 @@ void SnapshotReceiver::Impl::RemoveFiles() {
       nullptr);
 }
 
-void SnapshotReceiver::Impl::Finished() {
+void SnapshotReceiver::Impl::Finished(bool useless) {
+  if (useless) refused_ = snapshot_;
   ++attempt_;
   state_ = State::kIdle;
   turn_running_ = false;
@@ -460,8 +461,8 @@ void SnapshotReceiver::OnOffer(raft::NodeId from, std::uint64_t snapshot, raft::
 void SnapshotReceiver::OnReply(raft::NodeId from, const SnapshotReply& reply) {
   impl_->OnReply(from, reply);
 }
-void SnapshotReceiver::Finished() {
-  impl_->Finished();
+void SnapshotReceiver::Finished(bool useless) {
+  impl_->Finished(useless);
 }
 raft::Time SnapshotReceiver::NextDeadline() const {
   return impl_->NextDeadline();

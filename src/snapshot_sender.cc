@@ -108,6 +108,10 @@ void SnapshotSender::Impl::MakeRoomForAnother() {
 }
 
 void SnapshotSender::Impl::OnRequest(raft::NodeId from, const SnapshotRequest& request) {
+  // Also of a request that is dropped: it is being fetched.
+  if (const auto kept = Find(request.snapshot); kept != kept_.end()) {
+    kept->last_asked = host_.Now();
+  }
   std::size_t& queued = queued_[from];
   if (queued >= kMaxQueuedPerPeer) return;
   ++queued;

@@ -125,7 +125,8 @@ class SnapshotReceiver {
   void OnOffer(raft::NodeId from, std::uint64_t snapshot, raft::Position position);
   void OnReply(raft::NodeId from, const SnapshotReply& reply);
   // What has been fetched is installed, or is of no use any more: forget it, and its files.
-  void Finished();
+  // `useless`: it could not be installed, and is not fetched again.
+  void Finished(bool useless);
 
   raft::Time NextDeadline() const;
   void Tick(raft::Time now);

@@ -191,6 +191,8 @@ Status Engine::WaitUntilFlushed(raft::Index index) const {
 }
 
 Status Engine::GoOn() const {
+  // One at a time: a second Resume() while one is under way is refused as busy.
+  const std::lock_guard lock(go_on_mutex);
   if (!listener->failed()) return {};
   // The disk is asked before RocksDB is: each attempt to resume writes all that is in memory.
   std::uint64_t room = 0;
@@ -204,6 +206,7 @@ Status Engine::GoOn() const {
   const auto status = db->Resume();
   if (status.ok()) return {};
   listener->NoteFailure();
+  if (status.IsBusy()) return Fail(ErrorCode::kNoSpace, "the database is already trying to go on");
   return FailRocksDb(status, "going on after an error");
 }
 

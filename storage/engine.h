@@ -75,6 +75,8 @@ struct Engine {
   std::unique_ptr<rocksdb::ColumnFamilyHandle> data;
   std::unique_ptr<rocksdb::ColumnFamilyHandle> meta;
 
+  mutable std::mutex go_on_mutex;
+
   Engine() = default;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;

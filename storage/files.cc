@@ -49,7 +49,12 @@ Status ReplaceFile(FileSystem& files, const std::string& directory, const std::s
   // Also makes durable whatever else is new in the directory: `text` may refer to it.
   QUORATE_RETURN_IF_ERROR(files.SyncDirectory(directory));
   QUORATE_RETURN_IF_ERROR(files.Rename(fresh, path));
-  return files.SyncDirectory(directory);
+  // It has happened, though it may not last: no error that comes now says that nothing has changed.
+  if (const Status synced = files.SyncDirectory(directory); !synced) {
+    return Fail(synced.error().code == ErrorCode::kNoSpace ? ErrorCode::kIo : synced.error().code,
+                synced.error().message);
+  }
+  return {};
 }
 
 Result<std::string> ReadSmallFile(FileSystem& files, const std::string& path,

@@ -18,7 +18,9 @@ Result<LiveSegments::Run> LiveSegments::Find(raft::Index index) const {
   found.run = index_.Find(index);
   found.replacements = index_.replacements();
   found.last = index_.last();
-  found.file = segments_[found.run.place.segment - segments_.front().sequence].file;
+  const Segment& segment = segments_[found.run.place.segment - segments_.front().sequence];
+  found.file = segment.file;
+  found.salt = segment.salt;
   return found;
 }
 

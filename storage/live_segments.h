@@ -26,6 +26,7 @@ class LiveSegments {
     std::uint64_t replacements = 0;
     raft::Index last = 0;  // of the log
     std::shared_ptr<File> file;
+    std::uint64_t salt = 0;
   };
   // kNotFound if there is no such entry.
   Result<Run> Find(raft::Index index) const;

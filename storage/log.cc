@@ -49,6 +49,14 @@ Result<std::size_t> HeaderBytes(const raft::Configuration& configuration) {
   return Fail(ErrorCode::kInvalid, "the configuration is too large for a log segment's header");
 }
 
+// A different one for each segment; none in tests that build segments by hand.
+std::uint64_t SaltOf(std::uint32_t sequence, std::uint64_t salt) {
+  if (salt == 0) return 0;
+  std::uint64_t mixed = salt + sequence * 0x9e3779b97f4a7c15ULL;
+  mixed = (mixed ^ (mixed >> 31)) * 0xbf58476d1ce4e5b9ULL;
+  return (mixed ^ (mixed >> 29)) | 1;
+}
+
 // Which records may use the end of a segment that is kept for want of a spare one.
 enum class Reserve { kKept, kUsed };
 
@@ -67,6 +75,7 @@ class SegmentedLog final : public Log {
       : files_(files),
         directory_(directory),
         segment_bytes_(options.segment_bytes),
+        salt_(options.salt),
         reserve_(std::min(kReservedBytes, options.segment_bytes / 16)),
         begun_(recovered.begun),
         hard_state_(recovered.recovery.hard_state),
@@ -133,7 +142,7 @@ class SegmentedLog final : public Log {
   Status Flush();
   Status RollOver(std::size_t record_bytes);
   Status Restart(const raft::SnapshotMark& mark, const raft::HardState& hard_state);
-  Status NextSegment(const SegmentHeader& header);
+  Status NextSegment(SegmentHeader header);
   Status Retire(std::vector<Segment> old);
   void Publish();
   void NoteRoom();
@@ -158,6 +167,7 @@ class SegmentedLog final : public Log {
   FileSystem& files_;
   const std::string directory_;
   const std::uint64_t segment_bytes_;
+  const std::uint64_t salt_;
   const std::uint64_t reserve_;
 
   // The writer's.
@@ -301,7 +311,8 @@ Status SegmentedLog::RollOver(std::size_t record_bytes) {
   const Result<std::uint64_t> capacity = CapacityFor(record_bytes, configuration);
   if (!capacity) return Forward(capacity);
   const std::uint64_t previous_end = end_.offset;
-  QUORATE_RETURN_IF_ERROR(NextSegment({*capacity, hard_state_, last_, begun_, configuration}));
+  QUORATE_RETURN_IF_ERROR(
+      NextSegment({*capacity, hard_state_, last_, begun_, /*salt=*/0, configuration}));
   live_.Add(current_, previous_end);
   return {};
 }
@@ -310,8 +321,8 @@ Status SegmentedLog::RollOver(std::size_t record_bytes) {
 Status SegmentedLog::Restart(const raft::SnapshotMark& mark, const raft::HardState& hard_state) {
   const Result<std::uint64_t> capacity = CapacityFor(0, mark.configuration);
   if (!capacity) return Forward(capacity);
-  QUORATE_RETURN_IF_ERROR(
-      NextSegment({*capacity, hard_state, mark.position, mark.position, mark.configuration}));
+  QUORATE_RETURN_IF_ERROR(NextSegment(
+      {*capacity, hard_state, mark.position, mark.position, /*salt=*/0, mark.configuration}));
   begun_ = last_ = mark.position;
   hard_state_ = hard_state;
   configurations_ = ConfigurationHistory(mark.configuration);
@@ -319,8 +330,9 @@ Status SegmentedLog::Restart(const raft::SnapshotMark& mark, const raft::HardSta
   return {};
 }
 
-Status SegmentedLog::NextSegment(const SegmentHeader& header) {
-  Result<Segment> next = spare_.Name(end_.segment + 1, header, end_);
+Status SegmentedLog::NextSegment(SegmentHeader header) {
+  header.salt = SaltOf(end_.segment + 1, salt_);
+  Result<Segment> next = spare_.Name(end_.segment + 1, std::move(header), end_);
   if (!next) return Forward(next);
   current_ = std::move(*next);
   end_ = {current_.sequence, static_cast<std::uint32_t>(current_.begin)};
@@ -337,8 +349,11 @@ Status SegmentedLog::Retire(std::vector<Segment> old) {
     const Result<bool> recycled = spare_.Recycle(std::move(segment));
     if (!recycled) return Forward(recycled);
     if (!*recycled) QUORATE_RETURN_IF_ERROR(RemoveSegment(files_, directory_, sequence));
+    // One by one: names that leave together may leave in any order, and a gap would look like
+    // damage.
+    QUORATE_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
   }
-  return files_.SyncDirectory(directory_);
+  return {};
 }
 
 void SegmentedLog::Publish() {
@@ -385,8 +400,8 @@ Result<std::vector<raft::Entry>> SegmentedLog::Read(raft::Index first, raft::Ind
     if (!found || (!entries.empty() && found->replacements != replacements)) break;
     replacements = found->replacements;
     const raft::Index run_last = std::min({last, found->last, found->run.last});
-    RecordReader reader(*found->file, found->run.place.segment, found->run.place.offset,
-                        kMaxSegmentBytes);
+    RecordReader reader(*found->file, found->run.place.segment, found->salt,
+                        found->run.place.offset, kMaxSegmentBytes);
     for (raft::Index at = found->run.first; at <= run_last;) {
       Result<raft::Entry> entry = ReadEntry(reader, at);
       if (!entry) return Forward(entry);
@@ -417,6 +432,7 @@ Status Log::Create(FileSystem& files, const std::string& directory, const LogOpt
   header.capacity = std::max<std::uint64_t>(options.segment_bytes, *header_bytes);
   header.hard_state.term = start.position.term;
   header.last = header.start = start.position;
+  header.salt = SaltOf(1, options.salt);
   header.configuration = start.configuration;
   Result<std::unique_ptr<File>> file = PrepareSegment(files, directory, header.capacity);
   if (!file) return Forward(file);

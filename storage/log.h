@@ -18,6 +18,8 @@ namespace quorate::storage {
 
 struct LogOptions {
   std::uint64_t segment_bytes = 64 << 20;  // 4 KiB to 1 GiB
+  // Random, new in each process; see SegmentSeed().
+  std::uint64_t salt = 0;
   raft::Control control = raft::Control::kNone;
 };
 

@@ -52,8 +52,9 @@ class Recovery {
     for (std::size_t i = 0; i < scan_.first(); ++i) {
       const std::uint32_t sequence = scan_.segments()[i].segment.sequence;
       QUORATE_RETURN_IF_ERROR(RemoveSegment(files_, directory_, sequence));
+      QUORATE_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
     }
-    return files_.SyncDirectory(directory_);
+    return {};
   }
 
   void Report() {

@@ -72,14 +72,13 @@ Status LogScan::FindSegments() {
 Result<FoundSegment> LogScan::Find(std::uint32_t sequence) {
   FoundSegment found;
   found.segment.sequence = sequence;
-  found.segment.seed = SegmentSeed(sequence);
   Result<std::unique_ptr<File>> file = files_.Open(directory_ + "/" + SegmentName(sequence), mode_);
   if (!file) return Forward(file);
   found.segment.file = std::move(*file);
   const Result<std::uint64_t> size = found.segment.file->Size();
   if (!size) return Forward(size);
   found.size = std::min(*size, kMaxScannedBytes);
-  RecordReader reader(*found.segment.file, sequence, 0, found.size);
+  RecordReader reader(*found.segment.file, sequence, /*salt=*/0, 0, found.size);
   const Result<std::optional<LogRecord>> record = reader.Next();
   if (!record) return Forward(record);
   if (!*record || (*record)->type != RecordType::kSegment) return found;
@@ -89,6 +88,8 @@ Result<FoundSegment> LogScan::Find(std::uint32_t sequence) {
   if (found.header) {
     found.segment.capacity = found.header->capacity;
     found.segment.last = found.header->last;
+    found.segment.salt = found.header->salt;
+    found.segment.seed = SegmentSeed(sequence, found.header->salt);
   }
   return found;
 }
@@ -171,7 +172,7 @@ Status LogScan::ReadRecords(RecordReader& reader, std::size_t number) {
 // A segment that another one follows was durable up to `end` before that one was made.
 Status LogScan::ReadWhole(std::size_t number, std::uint64_t end) {
   const Segment& segment = segments_[number].segment;
-  RecordReader reader(*segment.file, segment.sequence, 0, end);
+  RecordReader reader(*segment.file, segment.sequence, segment.salt, 0, end);
   QUORATE_RETURN_IF_ERROR(ReadRecords(reader, number));
   if (first_ <= number && end_.offset != end) {
     SetDamage(end_, "the record does not match its checksum");
@@ -181,7 +182,8 @@ Status LogScan::ReadWhole(std::size_t number, std::uint64_t end) {
 
 Status LogScan::ReadLast(std::size_t number) {
   const FoundSegment& found = segments_[number];
-  RecordReader reader(*found.segment.file, found.segment.sequence, 0, found.size);
+  RecordReader reader(*found.segment.file, found.segment.sequence, found.segment.salt, 0,
+                      found.size);
   QUORATE_RETURN_IF_ERROR(ReadRecords(reader, number));
   if (damage_) return {};
   const std::uint64_t most = reader.checksummed_bytes() + kMaxSearchBytes;

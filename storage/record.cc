@@ -22,10 +22,11 @@ std::size_t BytesOf(std::string_view header) {
 
 }  // namespace
 
-std::uint32_t SegmentSeed(std::uint32_t segment) {
-  char bytes[sizeof(segment)];
+std::uint32_t SegmentSeed(std::uint32_t segment, std::uint64_t salt) {
+  char bytes[sizeof(segment) + sizeof(salt)];
   StoreInt(bytes, segment);
-  return Crc32c({bytes, sizeof(bytes)});
+  StoreInt(bytes + sizeof(segment), salt);
+  return Crc32c({bytes, salt == 0 ? sizeof(segment) : sizeof(bytes)});
 }
 
 std::size_t BeginRecord(std::string& out) {
@@ -71,9 +72,13 @@ std::optional<raft::HardState> ParseHardState(std::string_view payload) {
   return raft::HardState{LoadInt<raft::Term>(payload), LoadInt<raft::NodeId>(payload, 8)};
 }
 
-RecordReader::RecordReader(const File& file, std::uint32_t segment, std::uint64_t begin,
-                           std::uint64_t end)
-    : file_(file), segment_(segment), seed_(SegmentSeed(segment)), offset_(begin), end_(end) {}
+RecordReader::RecordReader(const File& file, std::uint32_t segment, std::uint64_t salt,
+                           std::uint64_t begin, std::uint64_t end)
+    : file_(file),
+      segment_(segment),
+      seed_(SegmentSeed(segment, salt)),
+      offset_(begin),
+      end_(end) {}
 
 // The search behind a damaged record asks this of every eighth byte, so that a checksum is worked
 // out only where it may well be right: what a client stored must not make recovery slow. A segment
@@ -97,7 +102,8 @@ Result<std::optional<LogRecord>> RecordReader::Next() {
   front = Peek(bytes);
   if (!front) return Forward(front);
   checksummed_bytes_ += bytes;
-  std::optional<LogRecord> record = ParseRecord(*front, seed_);
+  std::optional<LogRecord> record =
+      ParseRecord(*front, offset_ == 0 ? SegmentSeed(segment_) : seed_);
   if (record) offset_ += record->bytes;
   return record;
 }

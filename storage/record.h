@@ -70,8 +70,10 @@ struct LogRecord {
   std::size_t bytes = 0;  // on disk
 };
 
-// What checksums in this segment start from.
-std::uint32_t SegmentSeed(std::uint32_t segment);
+// What checksums in this segment start from; of the header, at the front, without salt. The salt is
+// random and only in the header: a client that stores what looks like records cannot make them
+// valid in a later segment that is made of the same file.
+std::uint32_t SegmentSeed(std::uint32_t segment, std::uint64_t salt = 0);
 
 // Builds one record at the end of `out`: append the payload between Begin and Finish.
 std::size_t BeginRecord(std::string& out);
@@ -89,7 +91,8 @@ std::optional<raft::HardState> ParseHardState(std::string_view payload);
 class RecordReader {
  public:
   // Records within [begin, end) of this segment.
-  RecordReader(const File& file, std::uint32_t segment, std::uint64_t begin, std::uint64_t end);
+  RecordReader(const File& file, std::uint32_t segment, std::uint64_t salt, std::uint64_t begin,
+               std::uint64_t end);
 
   // The next record, valid until the next call; nothing if there is no valid one at offset().
   Result<std::optional<LogRecord>> Next();
@@ -108,7 +111,7 @@ class RecordReader {
 
   const File& file_;
   std::uint32_t segment_;
-  std::uint32_t seed_;
+  std::uint32_t seed_;  // behind the header
   std::uint64_t offset_;
   std::uint64_t end_;
   std::string buffer_;

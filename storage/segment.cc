@@ -10,10 +10,10 @@ namespace {
 
 constexpr char kPreparedName[] = "prepared.tmp";
 constexpr std::string_view kSuffix = ".log";
-constexpr std::size_t kFixedHeaderBytes = 56;
+constexpr std::size_t kFixedHeaderBytes = 64;
 
-// Zeros are synced piece by piece: the log writer's own syncs queue behind the piece under way. Pieces
-// of 4 MiB fill twice as fast and make one sync in ten take ten times as long meanwhile.
+// Zeros are synced piece by piece: the log writer's own syncs queue behind the piece under way.
+// Pieces of 4 MiB fill twice as fast and make one sync in ten take ten times as long meanwhile.
 constexpr std::uint64_t kZerosBytes = 256 << 10;
 
 std::string SegmentPath(const std::string& directory, std::uint32_t sequence) {
@@ -43,6 +43,7 @@ std::string SegmentHeader::Encode() const {
   AppendInt(out, last.term);
   AppendInt(out, start.index);
   AppendInt(out, start.term);
+  AppendInt(out, salt);
   out += configuration.Encode();
   return out;
 }
@@ -55,6 +56,7 @@ std::optional<SegmentHeader> SegmentHeader::Decode(std::string_view payload) {
   header.hard_state = {LoadInt<raft::Term>(payload, 8), LoadInt<raft::NodeId>(payload, 16)};
   header.last = {LoadInt<raft::Index>(payload, 24), LoadInt<raft::Term>(payload, 32)};
   header.start = {LoadInt<raft::Index>(payload, 40), LoadInt<raft::Term>(payload, 48)};
+  header.salt = LoadInt<std::uint64_t>(payload, 56);
   if (header.start.index > header.last.index || header.start.term > header.last.term) {
     return std::nullopt;
   }
@@ -110,14 +112,15 @@ Result<Segment> NameSegment(FileSystem& files, const std::string& directory,
                             const SegmentHeader& header, Place previous_end) {
   Segment segment;
   segment.sequence = sequence;
-  segment.seed = SegmentSeed(sequence);
+  segment.salt = header.salt;
+  segment.seed = SegmentSeed(sequence, header.salt);
   segment.capacity = header.capacity;
   segment.last = header.last;
   segment.file = std::move(prepared);
   std::string record;
   const std::size_t begin = BeginRecord(record);
   record += header.Encode();
-  FinishRecord(record, begin, RecordType::kSegment, previous_end, segment.seed);
+  FinishRecord(record, begin, RecordType::kSegment, previous_end, SegmentSeed(sequence));
   segment.begin = segment.end = record.size();
   QUORATE_RETURN_IF_ERROR(segment.file->Write(0, record));
   QUORATE_RETURN_IF_ERROR(segment.file->Sync());

@@ -33,6 +33,7 @@ struct SegmentHeader {
   raft::Position last;  // of the log, before the first record here
   // Where the log began when it was made or last emptied for a snapshot.
   raft::Position start;
+  std::uint64_t salt = 0;             // of the checksums behind the header
   raft::Configuration configuration;  // in force at `last`
 
   // The log is empty here: no segment before this one counts.
@@ -44,7 +45,8 @@ struct SegmentHeader {
 
 struct Segment {
   std::uint32_t sequence = 0;
-  std::uint32_t seed = 0;
+  std::uint64_t salt = 0;
+  std::uint32_t seed = 0;  // SegmentSeed(sequence, salt)
   std::uint64_t capacity = 0;
   std::uint64_t begin = 0;  // of the first record behind the header
   std::uint64_t end = 0;    // of the last record that is known to be durable

@@ -7,12 +7,20 @@
 
 #include "raft/assert.h"
 #include "storage/files.h"
+#include "storage/segment.h"
 
 namespace quorate::storage {
 namespace {
 
 // Synced as it arrives: one sync over a whole database would hold up everyone else's.
 constexpr std::uint64_t kSyncBytes = 4 << 20;
+
+// Final even for want of room: the pages are clean then, and neither on the disk nor asked for
+// again (fsyncgate). A new process writes them again (WriteAgain).
+Status SyncFinally(File& file) {
+  const Status synced = file.Sync();
+  return synced ? synced : Status(NotForWantOfSpace(synced));
+}
 
 }  // namespace
 
@@ -168,7 +176,7 @@ void IncomingSnapshot::Rewind() {
 
 Status IncomingSnapshot::SyncOpenFile() {
   if (open_file_ == nullptr || unsynced_ == 0) return {};
-  QUORATE_RETURN_IF_ERROR(open_file_->Sync());
+  QUORATE_RETURN_IF_ERROR(SyncFinally(*open_file_));
   unsynced_ = 0;
   return {};
 }
@@ -209,7 +217,7 @@ Status IncomingSnapshot::WriteAgain(std::size_t number) {
     if (!bytes) return Forward(bytes);
     if (bytes->empty()) break;
     QUORATE_RETURN_IF_ERROR(open_file_->Write(at, *bytes));
-    QUORATE_RETURN_IF_ERROR(open_file_->Sync());
+    QUORATE_RETURN_IF_ERROR(SyncFinally(*open_file_));
     at += bytes->size();
   }
   found_[number] = 0;
@@ -224,7 +232,7 @@ Status IncomingSnapshot::Finish() {
     const SnapshotFile& wanted = manifest_.files[i];
     QUORATE_RETURN_IF_ERROR(OpenFile(i));
     QUORATE_RETURN_IF_ERROR(WriteAgain(i));
-    QUORATE_RETURN_IF_ERROR(open_file_->Sync());
+    QUORATE_RETURN_IF_ERROR(SyncFinally(*open_file_));
     unsynced_ = 0;
     const Result<std::uint32_t> checksum = ChecksumOf(*open_file_, 0, wanted.bytes);
     if (!checksum && checksum.error().code != ErrorCode::kCorrupt) return Forward(checksum);

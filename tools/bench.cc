@@ -29,7 +29,7 @@ struct BenchArguments {
   std::size_t max_in_flight = 10'000;
   std::string duration = "10s";
   std::string warmup = "1s";
-  std::string interval;  // empty: none is reported
+  std::string interval = "0s";  // none is reported
   std::string read = "strong";
   bool preload = false;  // neither of the two: if the workload reads
   bool no_preload = false;
@@ -142,10 +142,14 @@ Histogram TakeRecent(const Threads& threads) {
   return sum;
 }
 
+bool Reports(const BenchArguments& arguments) {
+  return *ParseDuration(arguments.interval) > std::chrono::seconds(0);
+}
+
 void PrintInterval(const Settings& settings, const BenchArguments& arguments, double at,
                    double seconds, const Histogram& recent) {
   const double rate = static_cast<double>(recent.count()) / seconds;
-  if (arguments.interval.empty()) {
+  if (!Reports(arguments)) {
     std::fprintf(stderr, "%4.0f s  %10s/s\n", at,
                  Grouped(static_cast<std::uint64_t>(rate)).c_str());
   } else if (settings.json) {
@@ -164,10 +168,10 @@ void PrintInterval(const Settings& settings, const BenchArguments& arguments, do
 // Until the end; reports each interval, if asked to.
 void Watch(const Settings& settings, const BenchArguments& arguments, const Threads& threads,
            const Interrupt& interrupt, const Schedule& schedule) {
-  const bool report = settings.verbose || !arguments.interval.empty();
-  const LoadClock::duration interval =
-      report ? ParseDuration(arguments.interval).value_or(std::chrono::seconds(1))
-             : schedule.end - schedule.begin;
+  const bool report = settings.verbose || Reports(arguments);
+  const LoadClock::duration interval = Reports(arguments) ? *ParseDuration(arguments.interval)
+                                       : report ? LoadClock::duration(std::chrono::seconds(1))
+                                                : schedule.end - schedule.begin;
   auto last = schedule.begin;
   while (LoadClock::now() < schedule.end && !interrupt.raised()) {
     const auto next = std::min(last + interval, schedule.end);
@@ -332,10 +336,12 @@ void AddDataOptions(CLI::App& bench, BenchArguments& arguments) {
                     ->capture_default_str(),
                 std::chrono::microseconds(0));
   CheckDuration(
-      bench.add_option("--interval", arguments.interval,
-                       "Also report each stretch of this length: its rate and latencies, with "
-                       "--json an object each on a line of its own"),
-      std::chrono::milliseconds(10));
+      bench
+          .add_option("--interval", arguments.interval,
+                      "Also report each stretch of this length: its rate and latencies, with "
+                      "--json an object each on a line of its own (0s: none)")
+          ->capture_default_str(),
+      std::chrono::milliseconds(0));
   bench.add_option("--seed", arguments.workload.seed, "Of keys, values and operations")
       ->capture_default_str();
   CLI::Option* preload =

@@ -50,11 +50,20 @@ struct Contents {
   raft::Index last() const { return start.index + entries.size(); }
 };
 
+// Of the checksums behind the segment's header.
+std::uint64_t SaltOf(std::string_view segment, std::uint32_t sequence) {
+  const auto record = storage::ParseRecord(segment, storage::SegmentSeed(sequence));
+  if (!record || record->type != RecordType::kSegment) return 0;
+  const auto header = SegmentHeader::Decode(record->payload);
+  return header ? header->salt : 0;
+}
+
 // The record at `at`, if it is whole and could stand there.
 std::optional<LogRecord> RecordAt(std::string_view segment, Place at) {
   if (at.offset > segment.size()) return std::nullopt;
+  const std::uint64_t salt = at.offset == 0 ? 0 : SaltOf(segment, at.segment);
   const auto record =
-      storage::ParseRecord(segment.substr(at.offset), storage::SegmentSeed(at.segment));
+      storage::ParseRecord(segment.substr(at.offset), storage::SegmentSeed(at.segment, salt));
   if (!record) return std::nullopt;
   const bool header = record->type == RecordType::kSegment;
   if (record->synced_to.segment != (header ? at.segment - 1 : at.segment)) return std::nullopt;

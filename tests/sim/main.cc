@@ -28,6 +28,7 @@ struct Arguments {
   std::string profile;
   std::string settings;
   bool crash_points = false;
+  std::optional<std::size_t> crash_at;
   bool controls = false;
   bool list_controls = false;
   bool trace = false;
@@ -87,14 +88,15 @@ SeedReport Report(std::uint64_t seed, const Outcome& outcome) {
 struct Choice {
   const ControlCase* control = nullptr;
   std::optional<Profile> profile;
-  std::string settings;       // on top of the plan
-  bool crash_points = false;  // each seed lets nodes die at the next point
+  std::string settings;                 // on top of the plan
+  bool crash_points = false;            // each seed lets nodes die at the next point
+  std::optional<std::size_t> crash_at{};  // or at the one of this number
 };
 
 Plan PlanFor(std::uint64_t seed, const Choice& choice) {
   Plan plan = choice.control != nullptr ? MakePlan(seed, *choice.control)
                                         : MakePlan(seed, choice.profile.value_or(ProfileOf(seed)));
-  if (choice.crash_points) LetDieAt(seed, plan);
+  if (choice.crash_points) LetDieAt(choice.crash_at.value_or(seed), plan);
   ApplySettings(plan, choice.settings);
   return plan;
 }
@@ -123,6 +125,7 @@ std::string Flags(const Choice& choice) {
   if (choice.control != nullptr) flags = " --control " + std::string(choice.control->name);
   if (choice.profile) flags = std::string(" --profile ") + ToString(*choice.profile);
   if (choice.crash_points) flags += " --crash-points";
+  if (choice.crash_at) flags += " --crash-at " + std::to_string(*choice.crash_at);
   if (!choice.settings.empty()) flags += " --set " + choice.settings;
   return flags;
 }
@@ -191,6 +194,29 @@ bool PrintCrashPoints(const CrashCounts& counts) {
   return all;
 }
 
+// Some steps are taken once in a hundred runs: those at which nobody has died get runs of their
+// own, until somebody does. Returns how many of those runs failed.
+std::uint64_t TryMissingPoints(const Choice& choice, std::uint64_t first_seed,
+                               CrashCounts& counts) {
+  constexpr std::uint64_t kMostRuns = 600;
+  std::uint64_t failed = 0;
+  for (std::size_t i = 0; i < AllCrashPoints().size(); ++i) {
+    Choice at = choice;
+    at.crash_at = i;
+    for (std::uint64_t run = 0; counts[i].crashed == 0 && run < kMostRuns; ++run) {
+      const SeedReport report = RunSeed(first_seed + run, at, /*twice=*/false);
+      for (std::size_t point = 0; point < counts.size(); ++point) {
+        counts[point].passed += report.crash_counts[point].passed;
+        counts[point].crashed += report.crash_counts[point].crashed;
+      }
+      if (!report.failed) continue;
+      ++failed;
+      PrintFailure(report, at);
+    }
+  }
+  return failed;
+}
+
 int RunRange(const Arguments& arguments, const Choice& choice, SeedRange seeds) {
   const auto started = std::chrono::steady_clock::now();
   const std::uint64_t total = seeds.last - seeds.first + 1;
@@ -228,7 +254,10 @@ int RunRange(const Arguments& arguments, const Choice& choice, SeedRange seeds) 
               "; %.1f s\n",
               done, failed, events, operations, writes, reads, hash, seconds);
   if (arguments.verify_determinism) std::printf("each seed ran twice\n");
-  const bool all_points = !choice.crash_points || PrintCrashPoints(crash_counts);
+  if (choice.crash_points && !choice.crash_at) {
+    failed += TryMissingPoints(choice, seeds.last + 1, crash_counts);
+  }
+  const bool all_points = !choice.crash_points || choice.crash_at || PrintCrashPoints(crash_counts);
   for (const SeedReport& failure : failures) {
     std::printf("seed %" PRIu64 " (%s):\n", failure.seed, failure.invariant);
     PrintShrunk(failure, choice);
@@ -295,6 +324,7 @@ int Dispatch(const Arguments& arguments) {
     if (!choice.profile) return UsageError("no profile '" + arguments.profile + "'");
   }
   choice.crash_points = arguments.crash_points;
+  choice.crash_at = arguments.crash_at;
   choice.settings = arguments.settings;
   Plan scratch = MakePlan(1, Profile::kGeneral);
   if (const auto wrong = ApplySettings(scratch, choice.settings)) {
@@ -329,6 +359,8 @@ int main(int argc, char** argv) {
       "snapshots");
   app.add_option("--set", arguments.settings,
                  "Leave something out of every seed's plan: " + quorate::sim::SettingNames());
+  app.add_option("--crash-at", arguments.crash_at,
+                 "With --crash-points: let nodes die at the point of this number, from 0");
   app.add_flag("--crash-points", arguments.crash_points,
                "Let nodes die at each named point in turn, one point per seed; every point must be "
                "hit");

@@ -110,7 +110,7 @@ std::unique_ptr<storage::DataDir> Node::OpenDirectory() {
   const bool impostor = wiped_ && env_.plan.world_control == WorldControl::kWipedVoter;
   const raft::Uuid uuid = impostor ? uuid_ : raft::Uuid{random_.Next(), random_.Next()};
   const auto make_log = [this](const std::string& path) {
-    return storage::Log::Create(files_, path, {env_.plan.segment_bytes},
+    return storage::Log::Create(files_, path, {env_.plan.segment_bytes, random_.Next()},
                                 {{}, Founders(env_.plan.nodes)});
   };
   auto made = storage::DataDir::Bootstrap(files_, kDirectory, expected, uuid, make_log);
@@ -161,7 +161,8 @@ storage::Result<std::unique_ptr<storage::StateMachine>> Node::OpenState(
 void Node::Boot() {
   directory_ = OpenDirectory();
   if (directory_ == nullptr) return;
-  const storage::LogOptions options{env_.plan.segment_bytes, env_.plan.raft.control};
+  const storage::LogOptions options{env_.plan.segment_bytes, random_.Next(),
+                                    env_.plan.raft.control};
   auto recovered = storage::RecoverNode(
       files_, *directory_, options, [this](const std::string& path) { return OpenState(path); });
   // Crashes tear and lose what was not synced; none of that may be taken for damage.

@@ -208,35 +208,15 @@ void FavourReordering(Plan& plan) {
 
 }  // namespace
 
-namespace {
-
-constexpr std::string_view kRareCrashPoints[] = {"boot: after fetched database remove",
-                                                 "before checkpoint remove",
-                                                 "boot: before incoming manifest remove",
-                                                 "boot: after incoming manifest remove",
-                                                 "boot: before log remove",
-                                                 "boot: before spare segment rename",
-                                                 "boot: after spare segment rename"};
-
-}  // namespace
-
 void LetDieAt(std::size_t number, Plan& plan) {
   const auto points = AllCrashPoints();
   Random random(Mix(plan.seed ^ 0xdeadULL));
   // Some points are passed a thousand times in a run, and some once in ten runs.
   const double chance = random.Chance(0.5) ? 0.9 : 0.2;
   // What is left for a step to clear away, a death at a step listed nearby leaves.
-  const std::size_t near = number + points.size() - 8 + random.Below(17);
+  const std::size_t beside = number + points.size() - 8 + random.Below(17);
+  const std::size_t near = random.Chance(0.7) ? beside : random.Below(points.size());
   plan.crashes = {{points[number % points.size()], points[near % points.size()]}, chance, 20};
-  // A step that is taken once in a hundred runs gets more, and after deaths that may be anywhere.
-  if (number % 3 == 0) {
-    const std::string_view rare = kRareCrashPoints[number / 3 % std::size(kRareCrashPoints)];
-    const auto at = std::find(points.begin(), points.end(), rare);
-    const auto beside = static_cast<std::size_t>(at - points.begin()) + points.size() - 8;
-    const std::size_t other = random.Chance(0.5) ? beside + random.Below(17) : random.Next();
-    plan.crashes.points = {rare, points[other % points.size()]};
-    plan.crashes.chance = random.Chance(0.5) ? 0.9 : 0.3;
-  }
   CutAtOnce(plan);
   plan.faults.mean = Millis(200);
   plan.faults.outage_max = Millis(200);

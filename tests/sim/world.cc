@@ -142,8 +142,8 @@ void World::Probe() {
     if (nodes_[id]->wiped() || nodes_[id]->quarantined()) continue;
     for (const OperationKind kind : {OperationKind::kPut, OperationKind::kStrongRead}) {
       Client& client = *clients_.front();
-      // Twice: a node that met a failing disk before it was healed may end of that only now, and take
-      // the answer with it.
+      // Twice: a node that met a failing disk before it was healed may end of that only now, and
+      // take the answer with it.
       for (int attempt = 0; attempt < 2; ++attempt) {
         client.RunOnce(kind, id, plan_.convergence_limit);
         RunUntil([&client] { return client.idle(); }, plan_.convergence_limit);

@@ -110,7 +110,7 @@ TEST(SnapshotTransfer, FinishedForgetsTheFilesAndTakesTheNextOffer) {
   ASSERT_TRUE(pair.Arrives());
   pair.StopOffers();
   pair.target.ready.reset();
-  pair.target.receiver().Finished();
+  pair.target.receiver().Finished(/*useless=*/false);
   EXPECT_TRUE(pair.target.receiver().busy());
   EXPECT_TRUE(pair.RunUntil([&] { return !pair.target.receiver().busy(); }));
   EXPECT_FALSE(pair.target.receiver().progress());

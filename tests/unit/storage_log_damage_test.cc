@@ -23,7 +23,7 @@ std::size_t Padded(std::size_t bytes) {
   return (bytes + 7) / 8 * 8;
 }
 std::size_t HeaderBytes() {
-  return Padded(24 + 56 + ThreeNodes().Encode().size());
+  return Padded(24 + 64 + ThreeNodes().Encode().size());
 }
 std::size_t EntryBytes(const raft::Entry& entry) {
   return Padded(24 + 21 + entry.data.size());

@@ -273,7 +273,7 @@ TEST_F(StorageLogTest, ANewerVersionsRecordIsNotCalledDamage) {
   const std::uint32_t crc = Crc32c(std::string_view(record).substr(4), Crc32c(sequence));
   for (int i = 0; i < 4; ++i) record[i] = static_cast<char>(crc >> (8 * i));
   Append(MakeBatch(raft::HardState{1, 1}, {}));
-  const std::size_t header = (24 + 56 + ThreeNodes().Encode().size() + 7) / 8 * 8;
+  const std::size_t header = (24 + 64 + ThreeNodes().Encode().size() + 7) / 8 * 8;
   opened_.log.reset();
   files_.Written(std::string(kDirectory) + "/00000001.log")
       .replace(header + 40, record.size(), record);
