@@ -38,6 +38,8 @@ tl::unexpected<Error> FailForm();
 // Notes what RocksDB does in the background. Thread-safe.
 class EngineListener final : public rocksdb::EventListener {
  public:
+  void OnFlushBegin(rocksdb::DB* db, const rocksdb::FlushJobInfo& info) override;
+  void OnCompactionBegin(rocksdb::DB* db, const rocksdb::CompactionJobInfo& info) override;
   void OnFlushCompleted(rocksdb::DB* db, const rocksdb::FlushJobInfo& info) override;
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
   // Left to itself RocksDB would look for room every few seconds, and refuse to resume meanwhile.
