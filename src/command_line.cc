@@ -41,7 +41,7 @@ struct Raw {
   std::string log_retain = "256MiB";
   std::string log_max = "1GiB";
   std::string min_free_bytes = "128MiB";
-  std::string snapshot_rate = "64MiB";
+  std::string snapshot_rate = "32MiB";
   std::string memtable_bytes = "64MiB";
   std::string cache_bytes = "64MiB";
   std::string slow_request = "500ms";

@@ -43,7 +43,7 @@ using SnapshotMessage = std::variant<SnapshotRequest, SnapshotReply>;
 
 struct SnapshotOptions {
   // How fast a snapshot is fetched, in bytes per second: others use the same disks and cores.
-  std::uint64_t rate = 64 << 20;
+  std::uint64_t rate = 32 << 20;
   // Pieces asked for and not yet arrived.
   std::size_t window = 4;
   // A piece that has not arrived is asked for again after this.
