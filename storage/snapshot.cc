@@ -12,8 +12,9 @@
 namespace quorate::storage {
 namespace {
 
-// Synced as it arrives: one sync over a whole database would hold up everyone else's.
-constexpr std::uint64_t kSyncBytes = 4 << 20;
+// Synced as it arrives, in small pieces: the log's own syncs wait for the one under way. With 4 MiB
+// the others' p99 while 1 GB is fetched is 2.8 times what it was before, with 256 KiB 1.6 times.
+constexpr std::uint64_t kSyncBytes = 256 << 10;
 
 // Final even for want of room: the pages are clean then, and neither on the disk nor asked for
 // again (fsyncgate). A new process writes them again (WriteAgain).
