@@ -131,6 +131,10 @@ class Node:
         code, body = self.http("/status", timeout=1)
         return json.loads(body) if code == 200 else None
 
+    def says(self, field):
+        """That field of /status, or None while the node does not answer: for conditions that are waited for."""
+        return (self.status() or {}).get(field)
+
     def ready(self):
         return self.http("/readyz", timeout=1)[0] == 200
 

@@ -105,7 +105,7 @@ class Backups(ClusterTest):
         for node in self.cluster:
             status = node.status()
             self.assertGreaterEqual(status["snapshots_taken"], 1)
-            wait_until(lambda node=node: node.status()["flushed_index"] >= self.made["index"], 10, "it is not flushed")
+            wait_until(lambda node=node: (node.says("flushed_index") or 0) >= self.made["index"], 10, "it is not flushed")
             self.assertIn("quorate_snapshots_taken_total", node.http("/metrics")[1])
 
     def test_an_existing_file_is_not_replaced(self):
@@ -154,7 +154,7 @@ class Backups(ClusterTest):
         stranger = other[3]
         wait_until(lambda: any("backup" in line and "refused" in line for node in other for line in node.log_text().splitlines()),
                    20, lambda: f"nobody says that the node is a stranger\n{other.logs()}")
-        wait_until(lambda: other[1].status()["leader"] in (1, 2), 20, other.logs)
+        wait_until(lambda: other[1].says("leader") in (1, 2), 20, other.logs)
         self.assertFalse(stranger.ready())
         self.assertFalse(other[1].ready(), "the cluster is not complete")
 

@@ -69,7 +69,7 @@ class FullDisks(unittest.TestCase):
             self.assertEqual((code, int(out or -1)), (OK, self.written), err)
 
     def wait_full(self, node, full):
-        wait_until(lambda: node.status()["disk_full"] == full, 20, lambda: f"{node.status()}\n{node.log_tail()}")
+        wait_until(lambda: node.says("disk_full") == full, 20, lambda: f"{node.status()}\n{node.log_tail()}")
 
     def test_a_full_leader_hands_over_and_writes_go_on(self):
         self.assertEqual(self.put()[0], OK)
@@ -110,7 +110,7 @@ class FullDisks(unittest.TestCase):
             code, _, err = self.cluster.quorate("bench", "--workload", "put", "--value-size", "16384", "--keys", "100000",
                                                 "--no-preload", "--clients", "32", "--duration", "4s", "--warmup", "0s",
                                                 "--seed", str(time.monotonic_ns() % 10**6), timeout=60)
-            if any(node.status()["disk_full"] for node in self.cluster):
+            if any(node.says("disk_full") for node in self.cluster):
                 break
         else:
             self.skipTest(f"SKIPPED: the disks never filled up: {code} {err}")

@@ -29,7 +29,7 @@ class Snapshots(ClusterTest):
     def wait_for_cut(self, beyond):
         """Until no node's log reaches back to this index."""
         running = self.cluster.running()
-        wait_until(lambda: all(node.status()["log_first_index"] > beyond for node in running), 60,
+        wait_until(lambda: all((node.says("log_first_index") or 0) > beyond for node in running), 60,
                    lambda: f"the log is not cut beyond {beyond}: {[node.status() for node in running]}")
 
     def wait_caught_up(self, node):
