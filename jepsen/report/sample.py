@@ -23,7 +23,7 @@ class Cluster:
     """Who leads, who is reachable, and which prefix of the log each node has applied, as functions of time."""
 
     def __init__(self, nodes, length_us):
-        at = lambda share: int(length_us * share)  # noqa: E731
+        at = lambda share: int(length_us * share)
         self.nodes = range(1, nodes + 1)
         self.isolated = (1, at(.20), at(.34))  # the leader of term 3
         self.stopped = (nodes, at(.46), at(.53))
@@ -188,7 +188,7 @@ def faults_and_links(cluster):
     middle = (slow_start + slow_end) // 2
     yield {"fault": "one-way", "id": 5, "at": middle, "until": slow_end, "nodes": [1], "detail": "node 1 hears node 2 no more"}
     pairs = list(itertools.permutations(cluster.nodes, 2))
-    link = lambda at, state: {"at": at, "links": [[a, b, state(a, b)] for a, b in pairs]}  # noqa: E731
+    link = lambda at, state: {"at": at, "links": [[a, b, state(a, b)] for a, b in pairs]}
     yield link(0, lambda a, b: "ok")
     yield link(start, lambda a, b: "cut" if who in (a, b) else "ok")
     yield link(end, lambda a, b: "ok")

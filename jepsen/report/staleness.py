@@ -63,7 +63,7 @@ def by_level(history, measured, results):
     for row in found.values():
         row["promised"].sort()
         row["measured"].sort()
-        row["bounds"] = sorted(sorted(row["bounds"], key=lambda b: -row["bounds"][b])[:3])  # noqa: B023
+        row["bounds"] = sorted(sorted(row["bounds"], key=lambda b: -row["bounds"][b])[:3])
     return {level: row for level, row in found.items() if row["reads"] or row["measured"] or row["promised"]}
 
 
