@@ -69,6 +69,7 @@ class Node:
         self.log_path = directory / f"node{node_id}.log"
         self.members = members
         self.flags = list(flags)
+        self.env = {}  # besides the environment of this process
         self.process = None
 
     @property
@@ -88,7 +89,8 @@ class Node:
         assert not self.running, f"node {self.id} runs already"
         with open(self.log_path, "ab") as log:
             command = DIE_WITH_PARENT + self.command(*(["--bootstrap"] if bootstrap else []))
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                            env={**os.environ, **self.env})
 
     def signal(self, number):
         if self.running:
@@ -207,6 +209,13 @@ class Cluster:
     def leader(self, timeout=15):
         """The leading node, once a majority agrees on one."""
         return self.nodes[wait_until(self.leader_id, timeout, lambda: "no leader\n" + self.logs())]
+
+    def wait_another_leader(self, than, timeout=15):
+        """The node that leads instead of `than` (a node), once a majority agrees on it."""
+        def another():
+            leader = self.leader_id()
+            return leader if leader and leader != than.id else None
+        return self.nodes[wait_until(another, timeout, lambda: f"no leader instead of {than.id}\n" + self.logs())]
 
     def wait_ready(self, timeout=30):
         for node in self:
