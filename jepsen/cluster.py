@@ -22,7 +22,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = pathlib.Path(os.environ.get("QUORATE_BIN", ROOT / "build" / "release" / "bin"))
-DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"]
+# The kernel says nothing of a parent that ended before it was asked to: look once more, behind the request.
+DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--",
+                   "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid())]
 
 
 class ClusterError(Exception):
