@@ -18,8 +18,9 @@ struct Piece {
 };
 
 // While nobody needs whole frames it only follows their lengths, and hands on what it gets at once;
-// told to cut, it begins at the next boundary. So that a fault can begin and end at any time without
-// breaking the stream. A stream that is none of ours is handed on as it is. Holds one frame at most.
+// told to cut, it begins at the next boundary. So that a fault can begin and end at any time
+// without breaking the stream. A stream that is none of ours is handed on as it is. Holds one frame
+// at most.
 class FrameCutter {
  public:
   using Emit = std::function<void(const Piece&)>;

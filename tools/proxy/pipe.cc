@@ -114,8 +114,8 @@ Clock::time_point Pipe::Due(std::size_t bytes) {
   if (faults_.bytes_per_second > 0) {
     const double seconds =
         static_cast<double>(bytes) / static_cast<double>(faults_.bytes_per_second);
-    line_free_ = std::max(line_free_, now) +
-                 std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    line_free_ = std::max(line_free_, now) + std::chrono::duration_cast<Clock::duration>(
+                                                 std::chrono::duration<double>(seconds));
     sent = line_free_;
   }
   auto delay = faults_.delay;
@@ -156,7 +156,10 @@ void Pipe::Write() {
     error_code error;
     written_ += to_.write_some(
         boost::asio::buffer(output_.data() + written_, output_.size() - written_), error);
-    if (error == boost::asio::error::would_block) return ArmWrite();
+    if (error == boost::asio::error::would_block) {
+      output_.erase(0, std::exchange(written_, 0));
+      return ArmWrite();
+    }
     // The other direction reads from the same socket, and will see its end.
     if (error) sink_broken_ = true;
   }
