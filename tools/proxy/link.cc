@@ -36,11 +36,26 @@ std::string Explain(const error_code& error) {
 Link::Link(boost::asio::io_context& io, LinkSetup setup, std::span<char> buffer)
     : setup_(std::move(setup)), buffer_(buffer), acceptor_(io), retry_(io) {}
 
-std::string Link::Listen() {
+// Only a port that was asked for by number stays bound while it does not listen (Set): one that the
+// kernel chose is asked for again, before it is let go.
+error_code Link::Bind() {
   error_code error;
-  acceptor_.open(setup_.listen.protocol(), error);
-  if (!error) acceptor_.set_option(Tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor_.bind(setup_.listen, error);
+  Tcp::acceptor chooser(acceptor_.get_executor());
+  const auto bind = [&](Tcp::acceptor& acceptor) {
+    acceptor.open(setup_.listen.protocol(), error);
+    if (!error) acceptor.set_option(Tcp::acceptor::reuse_address(true), error);
+    if (!error) acceptor.bind(setup_.listen, error);
+  };
+  if (setup_.listen.port() == 0) {
+    bind(chooser);
+    if (!error) setup_.listen.port(chooser.local_endpoint().port());
+  }
+  if (!error) bind(acceptor_);
+  return error;
+}
+
+std::string Link::Listen() {
+  error_code error = Bind();
   if (!error) acceptor_.listen(boost::asio::socket_base::max_listen_connections, error);
   if (error) {
     std::ostringstream text;

@@ -38,6 +38,7 @@ class Link {
   std::size_t open() const { return relays_.size(); }
 
  private:
+  boost::system::error_code Bind();
   void AcceptNext();
   void Take(boost::asio::ip::tcp::socket socket);
   void CloseAll(Relay::How how);
