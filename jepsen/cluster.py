@@ -195,6 +195,7 @@ class Cluster:
             (self.directory / OWNER).write_text(f"{os.getpid()} {start_of(os.getpid())}\n", encoding="ascii")
         ports = free_ports(3 * size)
         self.nodes = {i + 1: Node(i + 1, self.directory, ports[3 * i:3 * i + 3], "", flags) for i in range(size)}
+        self.at_stop = []  # called, last first, before the nodes are killed
         self.network = None
         try:
             self.network = net.make(network) if isinstance(network, str) else network
@@ -228,6 +229,8 @@ class Cluster:
         return self.nodes[node_id]
 
     def stop(self):
+        while self.at_stop:
+            self.at_stop.pop()()
         for node in self:
             node.kill()
         if self.network:
@@ -248,7 +251,7 @@ class Cluster:
 
     def leader_id(self):
         """The leader that a majority names in the highest term seen, or None."""
-        states = [state for state in (node.status() for node in self.running()) if state]
+        states = [state for state in (node.status() for node in self.running() if not node.paused) if state]
         if not states:
             return None
         term = max(state["term"] for state in states)
