@@ -70,7 +70,7 @@ class Runner:
         return time.monotonic() - self._begun
 
     def _run(self):
-        pending = sorted(self.events, key=lambda event: event.at, reverse=True)  # the next one last
+        pending = sorted(self.events, key=lambda event: event.at)[::-1]  # the next one last
         try:
             while (pending or self._active) and not self._stopping.is_set():
                 now = self._seconds()

@@ -45,7 +45,7 @@ class Halves(_Partition):
         ids = self.shuffled()
         few, many = ids[:self.minority], ids[self.minority:]
         self.network.partition(few, many)
-        return Fault(few, f"nodes {text(few)} cut from {text(many)}")
+        return Fault(few, f"{text(few)} cut from {text(many)}")
 
 
 class Bridge(_Partition):
