@@ -231,12 +231,14 @@ class Cluster:
         return self.nodes[node_id]
 
     def stop(self):
-        while self.at_stop:
-            self.at_stop.pop()()
-        for node in self:
-            node.kill()
-        if self.network:
-            self.network.stop()
+        try:
+            while self.at_stop:
+                self.at_stop.pop()()
+        finally:
+            for node in self:
+                node.kill()
+            if self.network:
+                self.network.stop()
         if self.keep:
             print(f"kept: {self.directory}", file=sys.stderr)
         else:

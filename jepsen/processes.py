@@ -46,7 +46,7 @@ class Namespace:
         self._wait_made()
 
     def _wait_made(self):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             if pathlib.Path(f"/proc/{self.pid}/comm").read_text(encoding="ascii").strip() == "sleep":
                 return

@@ -1,5 +1,6 @@
 """Carries out a schedule beside the clients, tells the history, and heals whatever happens."""
 
+import functools
 import random
 import threading
 import time
@@ -29,7 +30,7 @@ class Runner:
         self._active = []
         self._count = 0
         self._thread = None
-        self.errors = []  # faults that could not be made or undone, as text
+        self.errors = []  # faults that could not be made or undone, and nodes that ended by themselves, as text
 
     def __enter__(self):
         self.start()
@@ -129,12 +130,19 @@ class Runner:
         """Whatever is left of any fault, in the order in which it matters: links, then processes."""
         for active in reversed(list(self._active)):
             self._end(active)
-        try:
-            if self.cluster.network:
-                self.cluster.network.heal()
-            for node in self.cluster:
-                node.resume()
-                if not node.running:
-                    node.start()
-        except Exception as error:  # pylint: disable=broad-except
-            self.errors.append(f"healing failed: {error}")
+        for heal in [self._heal_network, *(functools.partial(self._heal_node, node) for node in self.cluster)]:
+            try:
+                heal()
+            except Exception as error:  # pylint: disable=broad-except
+                self.errors.append(f"healing failed: {error}")
+
+    def _heal_network(self):
+        if self.cluster.network:
+            self.cluster.network.heal()
+
+    def _heal_node(self, node):
+        node.resume()
+        if not node.running:
+            code = node.process.poll() if node.process else None
+            self.errors.append(f"node {node.id} had ended by itself, with code {code}; it is started again")
+            node.start()

@@ -8,6 +8,7 @@ does it). What cannot: torn or reordered sectors, an error of one chosen call, a
 
 import errno
 import fcntl
+import functools
 import os
 import pathlib
 import shutil
@@ -15,7 +16,9 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
+import types
 
 from cluster import ClusterError
 from nemesis import Fault, Nemesis
@@ -27,11 +30,11 @@ NO_FLUSH = 2
 
 
 class Disk:
-    def __init__(self, node):
+    def __init__(self, node, size=SIZE):
         self.node = node
         self.image = node.data_dir.parent / f"node{node.id}.disk"
         with open(self.image, "wb") as image:
-            image.truncate(SIZE)
+            image.truncate(size)
         subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", self.image], check=True, capture_output=True)
         node.data_dir.mkdir(exist_ok=True)
         self.mount()
@@ -97,6 +100,24 @@ class Freezer:
         self._process.stdout.close()
 
 
+@functools.cache
+def _cannot_mount():
+    """Root in a container may lack the right, or the loop devices."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="quorate-disk-"))
+    namespace = None
+    try:
+        namespace = Namespace("mount")
+        probe = types.SimpleNamespace(id=0, data_dir=directory / "disk", namespace=namespace)
+        Disk(probe, 4 << 20).unmount()
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"disks of their own need the right to mount loop devices: {error}"
+    finally:
+        if namespace:
+            namespace.close()
+        shutil.rmtree(directory, ignore_errors=True)
+    return None
+
+
 class _DiskNemesis(Nemesis):
     @classmethod
     def unavailable(cls, cluster):
@@ -104,9 +125,7 @@ class _DiskNemesis(Nemesis):
             return "disks of their own need root"
         if missing := [tool for tool in ("mkfs.ext4", "mount", "nsenter", "unshare") if not shutil.which(tool)]:
             return f"disks of their own need {', '.join(missing)}"
-        if not os.path.exists("/dev/loop-control"):
-            return "disks of their own need loop devices"
-        return None
+        return _cannot_mount()
 
     @classmethod
     def prepare(cls, cluster):

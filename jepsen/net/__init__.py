@@ -64,8 +64,14 @@ class Network:
             changed = {pair: condition for pair, condition in conditions.items() if self._conditions[pair] != condition}
             if not changed:
                 return
+            before = {pair: self._conditions[pair] for pair in changed}
             self._conditions.update(changed)
-            self._apply(changed)
+            try:
+                self._apply(changed)
+            except BaseException:
+                # Nobody knows how much was done. heal() must not take a pair for healthy that may not be.
+                self._conditions.update({pair: was for pair, was in before.items() if changed[pair] == OK})
+                raise
             for told in self.on_change:
                 told(self.links())
 

@@ -19,6 +19,8 @@ from nemesis import REGISTRY, Event, NemesisError, Runner, schedule
 from processes import start_of
 from support import OK
 
+PATIENCE = 30  # seconds, for what happens at once on a machine with nothing else to do
+
 
 def state_of(node):
     return pathlib.Path(f"/proc/{node.process.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
@@ -51,6 +53,15 @@ class EveryNemesis(unittest.TestCase):
         self.nodes = [self.cluster[node] for node in self.fault.nodes]
         return self.fault
 
+    def begin_on_leader(self, name):
+        """Checks that it took the leader, which may change at any moment on a busy machine: then once more."""
+        for _ in range(5):
+            leader = self.cluster.leader().id
+            if self.begin(name).nodes == [leader]:
+                return leader
+            self.heal()
+        return self.fail(f"{name} never takes the leader")
+
     def heal(self):
         self.nemesis.stop()
         self.cluster.wait_ready()
@@ -60,22 +71,20 @@ class EveryNemesis(unittest.TestCase):
         return {(a, b) for a, b, now in self.network.links() if now == kind}
 
     def puts_work(self):
-        wait_until(lambda: self.cluster.quorate("put", "k", "v", "--deadline", "1s")[0] == OK, 10, self.cluster.logs)
+        wait_until(lambda: self.cluster.quorate("put", "k", "v", "--deadline", "1s")[0] == OK, PATIENCE, self.cluster.logs)
 
     def other_leader(self, old):
-        wait_until(lambda: self.cluster.leader_id() not in (None, old), 10, self.cluster.logs)
+        wait_until(lambda: self.cluster.leader_id() not in (None, old), PATIENCE, self.cluster.logs)
 
     # -- links --
 
     def test_isolate_leader(self):
-        leader = self.cluster.leader().id
-        self.assertEqual(self.begin("isolate-leader").nodes, [leader])
+        leader = self.begin_on_leader("isolate-leader")
         self.assertEqual(self.links(), {pair for pair in self.network.state() if leader in pair})
         self.other_leader(leader)
 
     def test_blackhole_leader(self):
-        leader = self.cluster.leader().id
-        self.begin("blackhole-leader")
+        leader = self.begin_on_leader("blackhole-leader")
         self.assertEqual(self.links("blackhole"), {pair for pair in self.network.state() if leader in pair})
         self.other_leader(leader)
 
@@ -127,37 +136,33 @@ class EveryNemesis(unittest.TestCase):
             self.cluster.quorate("put", "k", "v")
             return all(sum(link["forward"][what] for link in self.network.counters().values())
                        for what in ("dropped", "duplicated", "reordered"))
-        wait_until(lost, 10, self.network.counters)
+        wait_until(lost, PATIENCE, self.network.counters)
         self.puts_work()
 
     # -- processes --
 
     def test_kills(self):
         for name, count in (("kill-one", 1), ("kill-leader", 1), ("kill-minority", 1), ("kill-all", 3)):
-            leader = self.cluster.leader().id
             with self.subTest(name):
-                self.begin(name)
+                (self.begin_on_leader if name == "kill-leader" else self.begin)(name)
                 self.assertEqual(len(self.nodes), count)
                 self.assertFalse(any(node.running for node in self.nodes))
-                if name == "kill-leader":
-                    self.assertEqual(self.fault.nodes, [leader])
                 self.heal()
 
     def test_pauses(self):
         for name in ("pause-one", "pause-leader", "pause-minority"):
-            leader = self.cluster.leader().id
             with self.subTest(name):
-                self.begin(name)
+                (self.begin_on_leader if name == "pause-leader" else self.begin)(name)
                 for node in self.nodes:
-                    wait_until(lambda node=node: state_of(node) == "T", 2, "it runs")
+                    wait_until(lambda node=node: state_of(node) == "T", PATIENCE, "it runs")
                 if name == "pause-leader":
-                    self.other_leader(leader)
+                    self.other_leader(self.fault.nodes[0])
                 self.heal()
                 self.assertEqual([node.process.pid for node in self.cluster], list(self.pids.values()))
 
     def test_rolling_restart(self):
         self.begin("rolling-restart")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while self.nemesis.step() is not None:
             self.assertLessEqual(sum(not node.running for node in self.cluster), 1)
             self.assertLess(time.monotonic(), deadline, self.cluster.logs())
@@ -165,8 +170,7 @@ class EveryNemesis(unittest.TestCase):
         self.assertFalse(set(self.pids.values()) & {node.process.pid for node in self.cluster})
 
     def test_transfer(self):
-        leader = self.cluster.leader().id
-        self.assertEqual(self.begin("transfer").nodes, [leader])
+        leader = self.begin_on_leader("transfer")
         self.other_leader(leader)
 
     # -- clocks, disks, logs --
@@ -184,7 +188,7 @@ class EveryNemesis(unittest.TestCase):
         def off():
             stamp = datetime.fromisoformat(node.log_text().splitlines()[-1].split()[0].rstrip("Z"))
             return (stamp.replace(tzinfo=timezone.utc) - datetime.now(timezone.utc)).total_seconds()
-        wait_until(lambda: abs(off() - jump) < 30, 5, lambda: f"{jump}\n{node.log_tail()}")
+        wait_until(lambda: abs(off() - jump) < 30, PATIENCE, lambda: f"{jump}\n{node.log_tail()}")
         self.puts_work()
 
     def test_clock_strobe(self):
@@ -196,10 +200,10 @@ class EveryNemesis(unittest.TestCase):
     def test_disk_full(self):
         self.begin("disk-full")
         for node in self.nodes:
-            wait_until(lambda node=node: node.says("disk_full"), 10, node.log_tail)
+            wait_until(lambda node=node: node.says("disk_full"), PATIENCE, node.log_tail)
         self.heal()
         for node in self.nodes:
-            wait_until(lambda node=node: node.says("disk_full") is False, 10, node.log_tail)
+            wait_until(lambda node=node: node.says("disk_full") is False, PATIENCE, node.log_tail)
 
     def test_disk_stuck_and_slow(self):
         for name in ("disk-stuck", "disk-slow"):
@@ -213,11 +217,12 @@ class EveryNemesis(unittest.TestCase):
             thread.start()
             self.assertFalse(written.wait(0.2), "a frozen disk takes a write")
             if name == "disk-slow":
-                for _ in range(6):
+                deadline = time.monotonic() + PATIENCE
+                while not written.is_set():
+                    self.assertLess(time.monotonic(), deadline, "a slow disk takes none")
                     time.sleep(self.nemesis.step())
-                self.assertTrue(written.wait(2), "a slow disk takes none")
             self.heal()
-            self.assertTrue(written.wait(5))
+            self.assertTrue(written.wait(PATIENCE))
             thread.join()
 
     def test_disk_eio(self):
@@ -225,7 +230,7 @@ class EveryNemesis(unittest.TestCase):
         node = self.nodes[0]
         for _ in range(3):
             self.puts_work()
-        wait_until(lambda: not node.running, 10, node.log_tail)
+        wait_until(lambda: not node.running, PATIENCE, node.log_tail)
 
     def test_power_loss(self):
         if "power-loss" in self.reasons:
@@ -233,15 +238,16 @@ class EveryNemesis(unittest.TestCase):
         for node in self.cluster:
             (node.files / "mark").write_text("synced", encoding="ascii")
         os.sync()
-        for node in self.cluster:
-            with open(node.files / "mark", "a", encoding="ascii") as file:
-                file.write(", not synced")
         self.puts_work()
+        for node in self.cluster:
+            (node.files / "unsynced").write_bytes(b"x" * 100_000)
         self.begin("power-loss")
         self.assertFalse(any(node.running for node in self.nodes))
         self.heal()
         for node in self.nodes:
             self.assertEqual((node.files / "mark").read_text(encoding="ascii"), "synced")
+            lost = node.files / "unsynced"
+            self.assertFalse(lost.exists() and lost.stat().st_size, "what was not synced is there")
         self.assertEqual(self.cluster.quorate("get", "k")[1], b"v", "what was acknowledged is gone")
 
     def test_small_logs(self):
@@ -261,7 +267,7 @@ class EveryNemesis(unittest.TestCase):
         for line, event in zip(faults, events):
             self.assertEqual(line["fault"], event.name)
             self.assertTrue(line["nodes"] and line["detail"] and line["at"] < line["until"], line)
-            self.assertAlmostEqual(line["at"] / 1e6, event.at, delta=2.5)
+            self.assertTrue(event.at <= line["at"] / 1e6 < event.at + PATIENCE, (line, event))
         links = [line for line in lines if "links" in line]
         self.assertIn("cut", {kind for line in links for *_, kind in line["links"]})
         self.assertEqual({kind for *_, kind in links[-1]["links"]}, {"ok"})
@@ -271,11 +277,17 @@ class EveryNemesis(unittest.TestCase):
         with self.assertRaises(KeyboardInterrupt):
             with Runner(self.cluster, [Event(0, 60, "isolate-leader", "1"), Event(0, 60, "kill-one", "2"),
                                        Event(30, 60, "kill-all", "3")], emit=lines.append) as runner:
-                wait_until(lambda: len(runner.active) == 2 and any(not node.running for node in self.cluster), 10, "no faults")
+                wait_until(lambda: len(runner.active) == 2 and any(not node.running for node in self.cluster), PATIENCE, "no faults")
                 signal.raise_signal(signal.SIGINT)
         self.assertEqual({kind for *_, kind in self.network.links()}, {"ok"})
         self.assertTrue(all(node.running for node in self.cluster))
         self.assertEqual({line["fault"] for line in lines if "fault" in line}, {"isolate-leader", "kill-one"})
+        self.cluster.wait_ready()
+
+    def test_a_node_that_ended_by_itself_is_reported(self):
+        with Runner(self.cluster, [Event(0, 60, "small-logs", "1")]) as runner:
+            self.cluster[2].kill()
+        self.assertEqual(runner.errors, ["node 2 had ended by itself, with code -9; it is started again"])
         self.cluster.wait_ready()
 
     def test_a_nemesis_that_fails_half_way_is_reported_and_undone(self):
@@ -303,7 +315,7 @@ class Schedules(unittest.TestCase):
 
     def test_faults_of_a_kind_do_not_overlap_and_the_tail_is_quiet(self):
         for seed in range(50):
-            for seconds in (3, 10, 60, 600):
+            for seconds in (3, PATIENCE, 60, 600):
                 events = schedule(self.names, seed, seconds)
                 last = {}
                 for event in events:
@@ -391,9 +403,9 @@ class Leftovers(unittest.TestCase):
         interfaces = os.listdir("/sys/class/net")
         harness.send_signal(number)
         harness.wait()
-        wait_until(lambda: not any(map(start_of, children)), 10, lambda: f"still there: {[pid for pid in children if start_of(pid)]}")
+        wait_until(lambda: not any(map(start_of, children)), PATIENCE, lambda: f"still there: {[pid for pid in children if start_of(pid)]}")
         self.assertEqual(os.listdir("/sys/class/net"), interfaces)
-        wait_until(lambda: directory.name not in loops(), 10, loops)
+        wait_until(lambda: directory.name not in loops(), PATIENCE, loops)
         self.assertEqual(len(list(pathlib.Path(directory.name).glob("quorate-*"))), int(not ends))
         if ends:
             return

@@ -18,6 +18,9 @@ from net.proxy import Proxy
 from processes import BIN, start_of
 
 
+PATIENCE = 20  # seconds, for what must happen at once; machines are busy
+
+
 class Sink:
     """A server that keeps what arrives, one string for all connections, and answers each piece with `answer`."""
 
@@ -96,23 +99,21 @@ class ProxyLinks(unittest.TestCase):
         self.proxy.ask("set", links={name: faults})
 
     def dial(self):
-        connection = socket.create_connection(self.address, timeout=3)
+        connection = socket.create_connection(self.address, timeout=PATIENCE)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.addCleanup(connection.close)
         return connection
 
-    def arrives(self, data, within=3.0):
-        begun = time.monotonic()
-        wait_until(lambda: self.sink.data == data, within, lambda: f"got {self.sink.data[:80]!r}", interval=0.001)
-        return time.monotonic() - begun
+    def arrives(self, data):
+        wait_until(lambda: self.sink.data == data, PATIENCE, lambda: f"got {self.sink.data[:80]!r}", interval=0.001)
 
     def test_a_healthy_link_passes_everything_both_ways_and_the_close(self):
         self.sink.answer = b"yes"
         with self.dial() as connection:
             connection.sendall(b"hello")
             self.assertEqual(connection.recv(10), b"yes")
-        wait_until(lambda: self.sink.open == 0, 3, "the target does not see the close")
-        wait_until(lambda: self.proxy.ask("counters")["x"]["open"] == 0, 3, "the connection is kept")
+        wait_until(lambda: self.sink.open == 0, PATIENCE, "the target does not see the close")
+        wait_until(lambda: self.proxy.ask("counters")["x"]["open"] == 0, PATIENCE, "the connection is kept")
         self.assertEqual(self.proxy.ask("counters")["x"]["forward"]["bytes"], 5)
 
     def test_megabytes_with_backpressure(self):
@@ -142,18 +143,21 @@ class ProxyLinks(unittest.TestCase):
         self.set(backward={"flow": "vanish"})
         connection.sendall(b"second")
         self.arrives(b"firstsecond")
-        connection.settimeout(0.2)
+        self.vanishes("backward", len(b"answer"))
+        connection.settimeout(0.1)
         with self.assertRaises(TimeoutError):
             connection.recv(10)
+        connection.settimeout(PATIENCE)
         self.set(forward={"flow": "vanish"})
         connection.sendall(b"third")
-        time.sleep(0.1)
-        self.assertEqual(self.sink.data, b"firstsecond")
-        self.assertEqual(self.proxy.ask("counters")["x"]["forward"]["vanished_bytes"], 5)
+        self.vanishes("forward", len(b"third"))
         self.set()
         connection.sendall(b"fourth")
         self.arrives(b"firstsecondfourth")
         self.assertEqual(connection.recv(10), b"answer", "open all the time")
+
+    def vanishes(self, direction, size):
+        wait_until(lambda: self.proxy.ask("counters")["x"][direction]["vanished_bytes"] == size, PATIENCE, "it does not vanish")
 
     def test_a_close_does_not_pass_a_blackhole(self):
         connection = self.dial()
@@ -164,7 +168,7 @@ class ProxyLinks(unittest.TestCase):
         time.sleep(0.2)
         self.assertEqual(self.sink.open, 1)
         self.set()
-        wait_until(lambda: self.sink.open == 0, 3, "the close is lost for ever")
+        wait_until(lambda: self.sink.open == 0, PATIENCE, "the close is lost for ever")
 
     def test_stall_holds_and_delivers_later(self):
         connection = self.dial()
@@ -181,18 +185,20 @@ class ProxyLinks(unittest.TestCase):
         sent = b""
         for piece in (b"alpha", b"bravo", b"delta"):
             sent += piece
+            begun = time.monotonic()
             connection.sendall(piece)
-            taken = self.arrives(sent)
-            self.assertGreater(taken, 0.095)
-            self.assertLess(taken, 0.5)
+            self.arrives(sent)
+            self.assertTrue(0.1 <= time.monotonic() - begun < 5)
         connection.sendall(b"1" * 50 + b"2" * 50)
         self.arrives(sent + b"1" * 50 + b"2" * 50)
 
     def test_bandwidth(self):
         connection = self.dial()
         self.set(forward={"bytes_per_second": 1_000_000})
+        begun = time.monotonic()
         threading.Thread(target=connection.sendall, args=(bytes(300_000),), daemon=True).start()
-        self.assertGreater(self.arrives(bytes(300_000)), 0.2)
+        self.arrives(bytes(300_000))
+        self.assertTrue(0.29 <= time.monotonic() - begun < 10)
 
     def test_reset(self):
         connection = self.dial()
@@ -213,7 +219,7 @@ class ProxyLinks(unittest.TestCase):
         def over():
             counters = self.proxy.ask("counters")[name]
             return counters["accepted"] > 0 and counters["open"] == 0
-        wait_until(over, 5, "frames stay behind")
+        wait_until(over, PATIENCE, "frames stay behind")
 
     def frames(self, name, seed, **chances):
         self.sink.data = b""
@@ -247,7 +253,7 @@ class ProxyLinks(unittest.TestCase):
     def test_faults_that_come_and_go_never_break_a_stream(self):
         chance, self.sink.data = random.Random(5), b""
         connection, sent = self.dial(), 0
-        stream = b"".join(frame(number, chance.choice((0, 10, 1000, 70_000))) for number in range(1500))
+        stream = b"".join(frame(number, chance.choice((0, 10, 1000, 70_000))) for number in range(500))
         while sent < len(stream):
             self.set(forward=chance.choice(({}, {"drop": 0.5}, {"reorder": 0.5, "duplicate": 0.3, "reorder_by_us": 3000},
                                             {"flow": "vanish"}, {"flow": "stall"}, {"delay_us": 5000})))
@@ -258,14 +264,16 @@ class ProxyLinks(unittest.TestCase):
         connection.shutdown(socket.SHUT_WR)
         self.wait_closed("x")
         got = numbers(self.sink.data)
-        self.assertGreater(len(set(got)), 50)
-        self.assertLess(len(set(got)), 1500)
+        self.assertGreater(len(set(got)), 20)
+        self.assertLess(len(set(got)), 500)
 
     def test_wrong_commands_say_what_is_wrong_and_change_nothing(self):
         used = f"127.0.0.1:{self.sink.port}"
         wrong = [("in use", lambda: self.proxy.open({"y": (used, used)})),
                  ("two links 'x'", lambda: self.proxy.open({"x": used})),
+                 ("in use", lambda: self.proxy.open({"a": used, "y": (used, used)})),
                  ("not ADDRESS:PORT", lambda: self.proxy.open({"y": "localhost"})),
+                 ("not ADDRESS:PORT", lambda: self.proxy.open({"y": ("127.0.0.1:70000", used)})),
                  ("no link 'z'", lambda: self.proxy.ask("set", links={"x": {"refuse": True}, "z": {}})),
                  ("unknown key 'dealy_us'", lambda: self.set(forward={"dealy_us": 1})),
                  ("flow must be", lambda: self.set(forward={"flow": "slow"})),
@@ -285,7 +293,7 @@ class ProxyLinks(unittest.TestCase):
         harness.send_signal(signal.SIGKILL)
         harness.wait()
         harness.stdout.close()
-        wait_until(lambda: start_of(pid) is None, 3, "the proxy outlives its harness")
+        wait_until(lambda: start_of(pid) is None, PATIENCE, "the proxy outlives its harness")
 
     def test_usage(self):
         done = subprocess.run([BIN / "quorate-proxy", "--port"], capture_output=True, check=False)
@@ -332,7 +340,7 @@ class NamespaceLinks(unittest.TestCase):
             raise result[0]
         return result[0]
 
-    def dial(self, a, b, timeout=2.0):
+    def dial(self, a, b, timeout=PATIENCE):
         target = self.nodes[b - 1]
         connection = self.inside(a, lambda: socket.create_connection((target.host, target.peer_port), timeout=timeout))
         self.addCleanup(connection.close)
@@ -344,11 +352,11 @@ class NamespaceLinks(unittest.TestCase):
         with self.assertRaises(ConnectionRefusedError):
             self.dial(1, 2)
         with self.assertRaises(ConnectionError):
-            for _ in range(20):
+            for _ in range(200):
                 connection.sendall(b"hello")
                 time.sleep(0.02)
         self.dial(2, 1).sendall(b"still here")
-        wait_until(lambda: self.sinks[1].data == b"still here", 2, "the other direction is cut as well")
+        wait_until(lambda: self.sinks[1].data == b"still here", PATIENCE, "the other direction is cut as well")
         self.dial(1, 3)
         self.network.heal()
         self.dial(1, 2)
@@ -361,7 +369,7 @@ class NamespaceLinks(unittest.TestCase):
             self.dial(1, 2, timeout=0.3)
         self.assertEqual((self.sinks[2].data, self.sinks[2].open), (b"", 1))
         self.network.heal()
-        wait_until(lambda: self.sinks[2].data == b"late", 5, "TCP does not send it again")
+        wait_until(lambda: self.sinks[2].data == b"late", PATIENCE, "TCP does not send it again")
 
     def test_lossy_loses_its_share_of_packets(self):
         receiver = self.inside(2, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -369,7 +377,7 @@ class NamespaceLinks(unittest.TestCase):
         self.addCleanup(receiver.close)
         self.addCleanup(sender.close)
         receiver.bind((self.nodes[1].host, 9000))
-        receiver.settimeout(2)
+        receiver.settimeout(PATIENCE)
         self.network.lossy(1, 2, share=0.3)
         arrived = 0
         for _ in range(500):
@@ -412,6 +420,23 @@ class Interface(unittest.TestCase):
     def test_unknown_back_ends_are_refused(self):
         with self.assertRaisesRegex(NetworkError, "no network 'udp'; there are proxy, namespaces"):
             net.make("udp")
+
+    def test_a_fault_that_cannot_be_made_or_undone_is_not_taken_for_healed(self):
+        network, fails = net.Network(), []
+
+        def apply(changed):
+            if fails:
+                raise NetworkError(f"cannot change {sorted(changed)}")
+        network.kinds, network._apply = ("cut",), apply  # pylint: disable=protected-access
+        network._conditions = {(1, 2): net.OK, (2, 1): net.OK}  # pylint: disable=protected-access
+        for act in (lambda: network.cut(1, 2), network.heal):
+            fails.append(True)
+            with self.assertRaises(NetworkError):
+                act()
+            self.assertEqual(network.state()[1, 2].kind, "cut")
+        fails.clear()
+        network.heal()
+        self.assertEqual(network.state()[1, 2], net.OK)
 
     def test_partition_cuts_between_groups_only_and_tells_the_history(self):
         network, told = net.Network(), []

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -69,9 +70,11 @@ class Reader {
     const std::size_t colon = text.rfind(':');
     std::uint16_t port = 0;
     const char* end = text.data() + text.size();
-    const bool numeric = colon != std::string::npos &&
-                         std::from_chars(text.data() + colon + 1, end, port).ptr == end &&
-                         colon + 1 < text.size();
+    bool numeric = colon != std::string::npos && colon + 1 < text.size();
+    if (numeric) {
+      const auto [stop, wrong] = std::from_chars(text.data() + colon + 1, end, port);
+      numeric = stop == end && wrong == std::errc();
+    }
     std::string host = text.substr(0, std::min(colon, text.size()));
     if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
     error_code error;
@@ -180,6 +183,7 @@ Json Open(const Json& command, const World& world, Reader& reader) {
     addresses[name] = Print(link->address());
     opened[name] = std::move(link);
   }
+  for (const auto& [name, link] : opened) link->Start();  // all or none
   world.links.merge(opened);
   return {{"links", addresses}};
 }
@@ -233,7 +237,7 @@ Json Counters(const Links& links) {
   return {{"links", all}};
 }
 
-void Print(const std::string& line) {
+void WriteOut(const std::string& line) {
   for (std::size_t at = 0; at < line.size();) {
     const ssize_t written = ::write(STDOUT_FILENO, line.data() + at, line.size() - at);
     if (written <= 0 && errno != EINTR) _exit(EXIT_FAILURE);  // nobody listens any more
@@ -266,11 +270,11 @@ void Control::OnInput(std::size_t bytes) {
   line_.append(chunk_.data(), bytes);
   std::size_t begin = 0;
   for (std::size_t end = 0; (end = line_.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    Print(Execute(line_.substr(begin, end - begin)) + "\n");
+    WriteOut(Execute(line_.substr(begin, end - begin)) + "\n");
   }
   line_.erase(0, begin);
   if (line_.size() <= kMaxLineBytes) return;
-  Print("{\"ok\":false,\"error\":\"a command is longer than 4 MiB\"}\n");
+  WriteOut("{\"ok\":false,\"error\":\"a command is longer than 4 MiB\"}\n");
   io_.stop();
 }
 

@@ -63,7 +63,6 @@ std::string Link::Listen() {
          << Explain(error);
     return text.str();
   }
-  AcceptNext();
   return {};
 }
 

@@ -29,6 +29,8 @@ class Link {
 
   // Empty, or why not.
   std::string Listen();
+  // From now on the link must live as long as the loop runs.
+  void Start() { AcceptNext(); }
   void Set(const LinkFaults& faults);
   void Reset();
 
