@@ -54,7 +54,7 @@ class Namespace:
                 break
             time.sleep(0.002)
         self.close()
-        raise OSError(f"cannot make {' and '.join(self.kinds)} namespaces; that needs root")
+        raise OSError(f"cannot make {' and '.join(self.kinds)} namespaces; that needs root (in a container: CAP_SYS_ADMIN)")
 
     @property
     def pid(self):

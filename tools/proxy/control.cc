@@ -34,7 +34,7 @@ class Reader {
     if (!object.is_object()) return Wrong(where + " must be an object");
     for (const auto& [key, value] : object.items()) {
       if (std::find(known.begin(), known.end(), key) == known.end()) {
-        Wrong(where + " has the unknown key '" + key + "'");
+        Wrong(std::string(where).append(" has the unknown key '").append(key).append("'"));
       }
     }
   }
