@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 import nemesis
 from cluster import ROOT, Cluster, wait_until
 from nemesis import REGISTRY, Event, NemesisError, Runner, schedule
+from nemesis.logs import SMALL_LOGS
 from processes import start_of
 from support import OK
 
@@ -363,7 +364,8 @@ HARNESS = """
 import sys, time
 import nemesis
 from cluster import Cluster
-cluster = Cluster(3, network=sys.argv[1])
+from nemesis.logs import SMALL_LOGS
+cluster = Cluster(3, SMALL_LOGS, network=sys.argv[1])  # small files: a quick first boot
 names = ["disk-stuck", "isolate-leader"]
 names = [name for name in names if name not in nemesis.unavailable(cluster, names)]
 nemesis.prepare(cluster, names)
@@ -409,7 +411,7 @@ class Leftovers(unittest.TestCase):
         self.assertEqual(len(list(pathlib.Path(directory.name).glob("quorate-*"))), int(not ends))
         if ends:
             return
-        with Cluster(3, directory=directory.name, network=backend) as cluster:  # the next run starts clean
+        with Cluster(3, SMALL_LOGS, directory=directory.name, network=backend) as cluster:  # the next run starts clean
             self.assertEqual(list(pathlib.Path(directory.name).glob("quorate-*")), [cluster.directory])
             cluster.wait_ready()
 
