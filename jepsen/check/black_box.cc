@@ -40,7 +40,11 @@ Violation Explain(History& history, Stepper& stepper, Partition partition, std::
   const std::vector<Operation> small =
       Shrink(stepper, history.values, std::move(partition.operations), stuck_at, budget);
   const Linearization why = Linearize(stepper, history.values, small, Budget::For(kShrinkTime));
-  const Operation& stuck = small[std::min(why.stuck_at, small.size() - 1)];
+  // What is left ends with the return that no order reaches.
+  const auto last = std::max_element(small.begin(), small.end(), [](const auto& a, const auto& b) {
+    return (a.returned == kNever ? -1 : a.returned) < (b.returned == kNever ? -1 : b.returned);
+  });
+  const Operation& stuck = *last;
   Violation violation;
   violation.checker = "linearizable";
   violation.at = stuck.invoked;
@@ -50,13 +54,14 @@ Violation Explain(History& history, Stepper& stepper, Partition partition, std::
     if (&op != &stuck) violation.operations.push_back(op.number);
   }
   std::string& text = violation.sentence;
-  text = Describe(history, stuck) + ", which no order of the operations explains: when it returned, ";
-  text += "the value could only have been ";
-  for (std::size_t i = 0; i < why.states.size(); ++i) {
-    if (i > 0) text += i + 1 == why.states.size() ? " or " : ", ";
+  text = Describe(history, stuck) + ", which no order of the operations explains";
+  // The search may have stopped earlier, where it looked ahead.
+  const bool has_states = why.verdict == Verdict::kInvalid && !why.states.empty() &&
+                          &small[why.stuck_at] == &stuck;
+  for (std::size_t i = 0; has_states && i < why.states.size(); ++i) {
+    text += i == 0 ? ": the value could only have been " : i + 1 == why.states.size() ? " or " : ", ";
     text += stepper.Show(why.states[i]);
   }
-  if (why.states.empty()) text += "another";
   text += " (" + std::to_string(small.size()) + " of " +
           std::to_string(history.operations.size()) + " operations suffice to show it)";
   return violation;

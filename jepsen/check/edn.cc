@@ -100,7 +100,7 @@ bool EdnReader::Datum(Edn& datum, int depth) {
     case ')':
     case ']':
     case '}':
-      return Fail(std::string("'") + static_cast<char>(byte) + "' where a datum was expected");
+      return Fail("a closing bracket where a datum was expected");
     default:
       return Word(datum);
   }
@@ -114,8 +114,9 @@ bool EdnReader::Collection(Edn& datum, char close, int depth) {
     if (!Space(depth)) return false;
     const int byte = stream_.Peek();
     if (byte < 0) {
-      return Fail(std::string("the file is cut off: the '") + open + "' of line " +
-                  std::to_string(line) + " is not closed");
+      std::string message = "the file is cut off: the bracket ";
+      message += open;
+      return Fail(message + " of line " + std::to_string(line) + " is not closed");
     }
     if (byte == close) {
       stream_.Get();

@@ -343,7 +343,7 @@ class Line {
       return Says("operation #" + std::to_string(op.number) + " returned before it was invoked");
     }
     if (op.outcome == Outcome::kInfo) op.returned = kNever;  // giving up says nothing
-    if (op.function == Function::kCas && history_.values.items(op.value).size() != 2) {
+    if (op.function == Function::kCas && history_.values.item_count(op.value) != 2) {
       return Says("expected [old, new] as \"value\" of cas #" + std::to_string(op.number));
     }
     if (op.outcome == Outcome::kFail && op.failure != 0) {

@@ -57,6 +57,19 @@ std::vector<Value> ValueTable::items(Value value) const {
   return items;
 }
 
+std::size_t ValueTable::item_count(Value value) const {
+  const Entry& entry = entries_[value];
+  return entry.kind == Kind::kList ? entry.bytes / sizeof(Value) : 0;
+}
+
+Value ValueTable::item(Value value, std::size_t at) const {
+  Value item = kNil;
+  if (at < item_count(value)) {
+    std::memcpy(&item, entries_[value].text + at * sizeof(Value), sizeof item);
+  }
+  return item;
+}
+
 bool ValueTable::AsNumber(Value value, std::int64_t& number) const {
   const Entry& entry = entries_[value];
   if (entry.kind == Kind::kNumber) {

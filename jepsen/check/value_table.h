@@ -32,6 +32,9 @@ class ValueTable {
   // Empty for what is not text.
   std::string_view text(Value value) const;
   std::vector<Value> items(Value value) const;
+  // Of a list: one of its items, kNil if it has not so many.
+  Value item(Value value, std::size_t at) const;
+  std::size_t item_count(Value value) const;
   // A number, or text that is one: counters are kept as decimal text by some.
   bool AsNumber(Value value, std::int64_t& number) const;
   // For people; long ones are cut.

@@ -17,7 +17,8 @@ void CheckWhiteBox(const History& history, const CheckOptions& options, Report& 
 // freshness.cc: strong, bounded, session and eventual, as far as indices tell; and staleness.
 void CheckFreshness(const Index& index, Findings& findings, Report& report);
 // values_*.cc: each answer is the state at its index; what happened twice, or should not have.
-void CheckRegisters(const Index& index, Findings& findings);
+// Also places writes in the index that only reads prove.
+void CheckRegisters(Index& index, Findings& findings);
 void CheckSums(const Index& index, Findings& findings);  // append, counter
 void CheckSets(const Index& index, Findings& findings);
 void CheckBank(const Index& index, Findings& findings);
