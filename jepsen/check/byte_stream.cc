@@ -1,5 +1,6 @@
 #include "jepsen/check/byte_stream.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,6 +44,13 @@ bool ByteStream::Line(std::string_view& line) {
   ++line_number_;
   line_was_ended_ = false;
   return true;
+}
+
+std::uint64_t ByteStream::size_hint() const {
+  struct stat status = {};
+  if (descriptor_ < 0) return memory_.size();
+  if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) return 0;
+  return static_cast<std::uint64_t>(status.st_size);
 }
 
 int ByteStream::Get() {

@@ -32,6 +32,9 @@ class ByteStream {
   // Up to `bytes` of what comes next, without taking it.
   std::string_view Ahead(std::size_t bytes);
 
+  // Bytes of the whole, as far as known; else 0.
+  std::uint64_t size_hint() const;
+
   // Of the next byte, from 1. The line that Line returned last is the one before.
   std::uint64_t line_number() const { return line_number_; }
   // Why there is no more; empty at a proper end.

@@ -69,7 +69,6 @@ struct Certificate {
   std::uint64_t entry_term = 0;   // 0: absent
   std::uint64_t age_us = kAbsent;
   std::uint64_t lag = 0;
-  std::uint64_t fresh_index = kAbsent;
 };
 
 // Of a `fail` or `info`.

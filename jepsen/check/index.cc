@@ -61,7 +61,7 @@ Index::Index(const History& history) : history_(history) {
   BuildSights();
   BuildOrders();
   BuildWrites();
-  GroupByKey();
+  GroupWrites();
 }
 
 std::size_t Index::Slot(std::uint64_t index) const {
@@ -138,8 +138,9 @@ void Index::BuildWrites() {
   writes_.erase(std::unique(writes_.begin(), writes_.end(), same), writes_.end());
 }
 
-// A counting sort: values are numbered from 0.
-void Index::GroupByKey() {
+// By key: a counting sort, values being numbered from 0. By slot: indices that no answer shows
+// share the slot of the next, which At notices.
+void Index::GroupWrites() {
   group_begin_.assign(history_.values.size() + 1, 0);
   for (const PlacedWrite& write : writes_) ++group_begin_[write.key + 1];
   for (std::size_t key = 1; key < group_begin_.size(); ++key) {
@@ -147,6 +148,8 @@ void Index::GroupByKey() {
   }
   grouped_.resize(writes_.size());
   grouped_index_.resize(writes_.size());
+  write_of_slot_.assign(sights_.size(), kNowhere);
+  for (Position i = 0; i < writes_.size(); ++i) write_of_slot_[Slot(writes_[i].index)] = i;
   std::vector<Position> next(group_begin_.begin(), group_begin_.end());
   for (Position i = 0; i < writes_.size(); ++i) {
     const Position to = next[writes_[i].key]++;
@@ -156,11 +159,8 @@ void Index::GroupByKey() {
 }
 
 Position Index::At(std::uint64_t index) const {
-  const auto at = std::lower_bound(
-      writes_.begin(), writes_.end(), index,
-      [](const PlacedWrite& write, std::uint64_t wanted) { return write.index < wanted; });
-  return at != writes_.end() && at->index == index ? static_cast<Position>(at - writes_.begin())
-                                                   : kNowhere;
+  const Position write = write_of_slot_[Slot(index)];
+  return write != kNowhere && writes_[write].index == index ? write : kNowhere;
 }
 
 std::span<const Position> Index::OfKey(Value key) const {
@@ -180,7 +180,7 @@ void Index::Place(std::vector<PlacedWrite> proven) {
   writes_.insert(writes_.end(), proven.begin(), proven.end());
   std::stable_sort(writes_.begin(), writes_.end(),
                    [](const PlacedWrite& a, const PlacedWrite& b) { return a.index < b.index; });
-  GroupByKey();
+  GroupWrites();
 }
 
 }  // namespace quorate::check

@@ -89,7 +89,7 @@ class Index {
   void BuildSights();
   void BuildOrders();
   void BuildWrites();
-  void GroupByKey();
+  void GroupWrites();
 
   const History& history_;
   bool dense_ = true;                 // slots are the indices themselves
@@ -101,6 +101,7 @@ class Index {
   std::vector<std::uint32_t> clients_;
   std::uint32_t client_count_ = 0;
   std::vector<PlacedWrite> writes_;
+  std::vector<Position> write_of_slot_;  // positions in writes_
   std::vector<std::pair<Position, Position>> same_index_;
   std::vector<Position> grouped_;            // positions in writes_, by key, then index
   std::vector<std::uint64_t> grouped_index_; // their indices

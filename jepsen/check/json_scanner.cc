@@ -18,17 +18,6 @@ bool JsonScanner::Fail(const char* expected) {
   return false;
 }
 
-char JsonScanner::Peek() {
-  Space();
-  return at_ < end_ && !failed() ? *at_ : '\0';
-}
-
-bool JsonScanner::Take(char byte, const char* expected) {
-  if (Peek() != byte || at_ == end_) return Fail(expected);
-  ++at_;
-  return true;
-}
-
 bool JsonScanner::Literal(std::string_view word) {
   if (std::string_view(at_, static_cast<std::size_t>(end_ - at_)).substr(0, word.size()) != word) {
     return Fail("true, false or null");

@@ -32,7 +32,10 @@ class JsonScanner {
   bool AtEnd();
 
   // The next byte of interest, without taking it; 0 at the end.
-  char Peek();
+  char Peek() {
+    Space();
+    return at_ < end_ && !failed() ? *at_ : '\0';
+  }
 
   bool Unsigned(std::uint64_t& number);
   bool Signed(std::int64_t& number);
@@ -46,7 +49,11 @@ class JsonScanner {
   bool Fail(const char* expected);
 
  private:
-  bool Take(char byte, const char* expected);
+  bool Take(char byte, const char* expected) {
+    if (Peek() != byte || at_ == end_) return Fail(expected);
+    ++at_;
+    return true;
+  }
   bool Literal(std::string_view word);
   bool RawString(std::string_view& raw, bool& escaped);
   bool AnyNumber(ValueTable& values, Value& value);

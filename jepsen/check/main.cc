@@ -1,4 +1,6 @@
 // quorate-check FILE..: is each history what was promised?
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -172,6 +174,9 @@ int Run(int argc, char** argv) {
 }  // namespace quorate::check
 
 int main(int argc, char** argv) {
+  // Memory that was freed is used again rather than given back: page faults were a quarter of the time.
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1);
   try {
     return quorate::check::Run(argc, argv);
   } catch (const std::bad_alloc&) {

@@ -1,5 +1,6 @@
 // Our own format: jepsen/FORMAT.md.
 #include <array>
+#include <bit>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -10,18 +11,34 @@
 namespace quorate::check {
 namespace {
 
-// A number for a name, to switch on: its length, first and last bytes. All names of the format
-// differ in it.
+constexpr std::uint64_t kTypicalLineBytes = 250;
+
+// A number for a name, to switch on: its length, first and last eight bytes. All names of the
+// format differ in it.
+constexpr std::uint64_t Tag(std::uint64_t first, std::uint64_t last, std::size_t length) {
+  return (first * 0x9e3779b97f4a7c15) ^ (last + length);
+}
+
 constexpr std::uint64_t Tag(std::string_view name) {
+  const auto load = [&](std::size_t from) {
+    std::uint64_t bytes = 0;
+    for (std::size_t i = from; i < name.size() && i < from + 8; ++i) {
+      bytes |= std::uint64_t{static_cast<unsigned char>(name[i])} << (i - from) * 8;
+    }
+    return bytes;
+  };
+  return Tag(load(0), load(name.size() > 8 ? name.size() - 8 : 0), name.size());
+}
+
+// The same of a name in a line, which has ByteStream::kSlack readable bytes behind it.
+std::uint64_t TagInLine(std::string_view name) {
+  if constexpr (std::endian::native != std::endian::little) return Tag(name);
   std::uint64_t first = 0;
-  std::uint64_t last = 0;
-  for (std::size_t i = 0; i < name.size() && i < 8; ++i) {
-    first = first << 8 | static_cast<unsigned char>(name[i]);
-  }
-  for (std::size_t i = name.size() > 8 ? name.size() - 8 : 0; i < name.size(); ++i) {
-    last = last << 8 | static_cast<unsigned char>(name[i]);
-  }
-  return (first * 0x9e3779b97f4a7c15) ^ (last + name.size());
+  std::memcpy(&first, name.data(), 8);
+  if (name.size() < 8) first &= (std::uint64_t{1} << name.size() * 8) - 1;
+  std::uint64_t last = first;
+  if (name.size() > 8) std::memcpy(&last, name.data() + name.size() - 8, 8);
+  return Tag(first, last, name.size());
 }
 
 template <typename T, std::size_t N>
@@ -129,7 +146,7 @@ class Line {
       // null is the same as absent, except for a result.
       if (json_.Peek() == 'n' && key != "result") {
         if (!json_.Skip()) return false;
-      } else if (!Member(Tag(key))) {
+      } else if (!Member(TagInLine(key))) {
         return false;
       }
     }
@@ -264,7 +281,7 @@ class Line {
     certificate.present = true;
     if (!json_.EnterObject()) return false;
     while (json_.NextKey(key, first)) {
-      if (json_.Peek() == 'n' ? !json_.Skip() : !CertificateMember(Tag(key), certificate)) {
+      if (json_.Peek() == 'n' ? !json_.Skip() : !CertificateMember(TagInLine(key), certificate)) {
         return false;
       }
     }
@@ -289,8 +306,6 @@ class Line {
         return json_.Unsigned(certificate.lag);
       case Tag("basis"):
         return ReadBasis(json_, certificate.basis);
-      case Tag("fresh_index"):
-        return json_.Unsigned(certificate.fresh_index);
       case Tag("via_leader"):
         return json_.Bool(certificate.via_leader);
       default:
@@ -304,7 +319,7 @@ class Line {
     bool first = true;
     if (!json_.EnterObject()) return false;
     while (json_.NextKey(key, first)) {
-      if (json_.Peek() == 'n' ? !json_.Skip() : !FailureMember(Tag(key), failure)) return false;
+      if (json_.Peek() == 'n' ? !json_.Skip() : !FailureMember(TagInLine(key), failure)) return false;
     }
     operation_.failure = static_cast<std::uint32_t>(history_.failures.size());
     history_.failures.push_back(failure);
@@ -404,6 +419,9 @@ std::optional<std::uint64_t> Repeated(const std::vector<Operation>& operations) 
 ReadResult ReadQuorate(ByteStream& stream, const ReadOptions& options) {
   History history;
   history.format = Format::kQuorate;
+  // Growing would copy, and touch, all of it several times.
+  history.operations.reserve(
+      std::min<std::uint64_t>(stream.size_hint() / kTypicalLineBytes, options.max_operations));
   std::string_view text;
   bool is_first = true;
   while (stream.Line(text)) {

@@ -36,6 +36,7 @@ struct Point {
   Sum before;          // of a write
   Sum after;
   Value added = kNil;
+  std::uint64_t shown_until = 0;  // the largest index of a read that showed this state
 };
 
 // A write that may be anywhere after it began, or nowhere.
@@ -75,6 +76,7 @@ class Sums {
   struct Line {
     std::vector<Point> points;
     std::vector<Loose> loose;
+    std::uint64_t empty_until = 0;  // the largest index of a read that found nothing yet
     bool ambiguous = false;  // a gap had several explanations: later ones may lack what it took
   };
 
@@ -98,7 +100,7 @@ class Sums {
     for (Position i = 0; i < history_.operations.size(); ++i) {
       const Operation& op = history_.operations[i];
       if (op.is_read()) {
-        if (op.ok() && op.has_result && op.revision != kAbsent && op.revision != 0) AddRead(i);
+        if (op.ok() && op.has_result && op.revision != kAbsent) AddRead(i);
       } else if (op.outcome == Outcome::kInfo || (op.ok() && ShownIndex(op) == kAbsent)) {
         lines_[op.key].loose.push_back({i, Amount(op.value), history_.values.text(op.value), false});
       } else if (op.ok()) {
@@ -114,7 +116,13 @@ class Sums {
 
   void AddRead(Position at) {
     const Operation& op = Op(at);
-    Point point{op.revision, at, false, true, {}, {}, kNil};
+    if (op.revision == 0) {
+      std::uint64_t& until = lines_[op.key].empty_until;
+      if (op.certificate.index != kAbsent) until = std::max(until, op.certificate.index);
+      return;
+    }
+    Point point{op.revision, at, false, true, {}, {}, kNil, 0};
+    if (op.certificate.index != kAbsent) point.shown_until = op.certificate.index;
     if (ToSum(op.result, point.after)) {
       lines_[op.key].points.push_back(point);
     } else {
@@ -124,7 +132,7 @@ class Sums {
 
   void AddWrite(Position at) {
     const Operation& op = Op(at);
-    Point point{ShownIndex(op), at, true, op.has_result, {}, {}, op.value};
+    Point point{ShownIndex(op), at, true, op.has_result, {}, {}, op.value, 0};
     if (op.has_result && !ToSum(op.result, is_counter_ ? point.after : point.before)) {
       NotAState(at);
       return;
@@ -162,6 +170,7 @@ class Sums {
   void CheckLine(Line& line) {
     Point last;  // the state before all writes
     last.known = true;
+    last.shown_until = line.empty_until;
     std::vector<const Point*> between;  // writes that answered nothing
     const Point* previous = nullptr;
     for (const Point& point : line.points) {
@@ -169,6 +178,7 @@ class Sums {
         if (point.known && previous->known && !Same(previous->after, point.after)) {
           Differ(point, *previous);
         }
+        last.shown_until = std::max(last.shown_until, point.shown_until);
         continue;
       }
       if (!point.known) {
@@ -198,11 +208,17 @@ class Sums {
            const Point& to) {
     const Sum& target = to.is_write ? to.before : to.after;
     const Time by = index_.SightOf(to.index).at;
-    const int before_ambiguous = line.ambiguous ? 1 : 0;
+    // They need indices of their own: after the last read that showed the state before, and before
+    // the next write's, or up to the index that a read proves.
+    const std::uint64_t begin = std::max(from.index, from.shown_until);
+    const std::uint64_t end = to.is_write ? to.index - 1 : to.index;
+    room_ = begin < end ? end - begin : 0;
+    proves_write_ = !to.is_write;
+    const bool was_ambiguous = line.ambiguous;
     const bool explained = is_counter_ ? CounterGap(line, from, between, target, by)
                                        : AppendGap(line, from, between, target, by);
     if (explained) return;
-    if (before_ambiguous != 0 || tries_ <= 0) {
+    if (was_ambiguous || tries_ <= 0) {
       ++undecided_;
       return;
     }
@@ -214,7 +230,8 @@ class Sums {
     std::int64_t missing = Minus(target.number, from.after.number);
     for (const Point* point : between) missing = Minus(missing, Amount(point->added));
     tries_ = kMaxTries;
-    if (missing == 0) return true;
+    // A read that shows an index of its own proves a write there.
+    if (missing == 0) return !proves_write_;
     std::vector<Loose*> open;
     bool alike = true;
     for (Loose& loose : line.loose) {
@@ -226,7 +243,7 @@ class Sums {
     if (alike) {
       const std::int64_t each = open.front()->number;
       if (each == 0 || missing % each != 0 || missing / each < 0 ||
-          static_cast<std::uint64_t>(missing / each) > open.size()) {
+          static_cast<std::uint64_t>(missing / each) > std::min(open.size(), room_)) {
         return false;
       }
       for (std::int64_t i = 0; i < missing / each; ++i) open[static_cast<std::size_t>(i)]->used = true;
@@ -239,9 +256,13 @@ class Sums {
   bool SubsetSum(const std::vector<Loose*>& open, std::size_t from, std::int64_t missing) {
     if (missing == 0) return true;
     if (from == open.size() || --tries_ <= 0) return false;
-    open[from]->used = true;
-    if (SubsetSum(open, from + 1, Minus(missing, open[from]->number))) return true;
-    open[from]->used = false;
+    if (room_ > 0) {
+      open[from]->used = true;
+      --room_;
+      if (SubsetSum(open, from + 1, Minus(missing, open[from]->number))) return true;
+      ++room_;
+      open[from]->used = false;
+    }
     return SubsetSum(open, from + 1, missing);
   }
 
@@ -254,12 +275,13 @@ class Sums {
     rest.remove_prefix(from.after.front.size());
     if (!rest.starts_with(from.after.back)) return false;
     rest.remove_prefix(from.after.back.size());
+    target_moved_ = !rest.empty();
     return Segment(line, between, 0, rest, by);
   }
 
   bool Segment(Line& line, const std::vector<const Point*>& between, std::size_t next,
                std::string_view rest, Time by) {
-    if (rest.empty() && next == between.size()) return true;
+    if (rest.empty() && next == between.size()) return !proves_write_ || target_moved_;
     if (--tries_ <= 0) return false;
     if (next < between.size()) {
       const std::string_view piece = history_.values.text(between[next]->added);
@@ -270,13 +292,16 @@ class Sums {
     }
     int choices = 0;
     for (Loose& loose : line.loose) {
+      if (room_ == 0) break;
       if (loose.used || loose.piece.empty() || !rest.starts_with(loose.piece) ||
           Op(loose.operation).invoked > by) {
         continue;
       }
       if (++choices > 1) line.ambiguous = true;
       loose.used = true;
+      --room_;
       if (Segment(line, between, next, rest.substr(loose.piece.size()), by)) return true;
+      ++room_;
       loose.used = false;
     }
     return false;
@@ -372,7 +397,10 @@ class Sums {
   Findings& findings_;
   const bool is_counter_;
   std::unordered_map<Value, Line> lines_;
-  int tries_ = 0;
+  int tries_ = 0;           // left, of the present gap
+  bool proves_write_ = false;  // its end is a write that only a read shows
+  bool target_moved_ = false;
+  std::size_t room_ = 0;    // indices left in it
   std::uint64_t undecided_ = 0;
 };
 
