@@ -163,6 +163,15 @@ Position Index::At(std::uint64_t index) const {
   return write != kNowhere && writes_[write].index == index ? write : kNowhere;
 }
 
+std::size_t Index::CountBetween(std::uint64_t begin, std::uint64_t end) const {
+  const auto above = [&](std::uint64_t index) {
+    return std::upper_bound(
+        writes_.begin(), writes_.end(), index,
+        [](std::uint64_t wanted, const PlacedWrite& write) { return wanted < write.index; });
+  };
+  return begin < end ? static_cast<std::size_t>(above(end) - above(begin)) : 0;
+}
+
 std::span<const Position> Index::OfKey(Value key) const {
   if (key + std::size_t{1} >= group_begin_.size()) return {};
   return {grouped_.data() + group_begin_[key], group_begin_[key + 1] - group_begin_[key]};

@@ -77,6 +77,8 @@ class Index {
   std::span<const std::pair<Position, Position>> same_index() const { return same_index_; }
   // The write at exactly this index; kNowhere.
   Position At(std::uint64_t index) const;
+  // How many have an index above `begin` and up to `end`.
+  std::size_t CountBetween(std::uint64_t begin, std::uint64_t end) const;
   // Those of one key, by index: positions in writes().
   std::span<const Position> OfKey(Value key) const;
   // The last of a key at or before an index; kNowhere.

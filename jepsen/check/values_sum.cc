@@ -49,7 +49,7 @@ struct Loose {
 
 class Sums {
  public:
-  Sums(const Index& index, Findings& findings)
+  Sums(Index& index, Findings& findings)
       : index_(index),
         history_(index.history()),
         findings_(findings),
@@ -107,6 +107,9 @@ class Sums {
         AddWrite(i);
       }
     }
+    std::vector<PlacedWrite> placed;
+    for (const auto& [index, read] : proofs_) placed.push_back({index, read, Op(read).key, true});
+    index_.Place(std::move(placed));
     for (auto& [key, line] : lines_) {
       std::stable_sort(line.points.begin(), line.points.end(), [](const Point& a, const Point& b) {
         return a.index != b.index ? a.index < b.index : a.is_write && !b.is_write;
@@ -123,11 +126,31 @@ class Sums {
     }
     Point point{op.revision, at, false, true, {}, {}, kNil, 0};
     if (op.certificate.index != kAbsent) point.shown_until = op.certificate.index;
+    if (!IsOfItsKey(at)) return;
     if (ToSum(op.result, point.after)) {
       lines_[op.key].points.push_back(point);
     } else {
       NotAState(at);
     }
+  }
+
+  // What a read shows must have been written to its own key.
+  bool IsOfItsKey(Position at) {
+    const Operation& read = Op(at);
+    const Position write = index_.At(read.revision);
+    Position other = kNowhere;
+    if (write != kNowhere) {
+      if (index_.writes()[write].key != read.key) other = index_.writes()[write].operation;
+    } else {
+      const Position first = proofs_.try_emplace(read.revision, at).first->second;
+      if (Op(first).key != read.key) other = first;
+    }
+    if (other == kNowhere) return true;
+    findings_.Violated(Name(read.level), {at, other}, [&] {
+      return Describe(history_, read) + " as written at index " + std::to_string(read.revision) +
+             ", but " + Describe(history_, Op(other)) + ", of another key, is of that index";
+    });
+    return false;
   }
 
   void AddWrite(Position at) {
@@ -207,12 +230,10 @@ class Sums {
   void Gap(Line& line, const Point& from, const std::vector<const Point*>& between,
            const Point& to) {
     const Sum& target = to.is_write ? to.before : to.after;
-    const Time by = index_.SightOf(to.index).at;
-    // They need indices of their own: after the last read that showed the state before, and before
-    // the next write's, or up to the index that a read proves.
-    const std::uint64_t begin = std::max(from.index, from.shown_until);
-    const std::uint64_t end = to.is_write ? to.index - 1 : to.index;
-    room_ = begin < end ? end - begin : 0;
+    // They need indices that no other write has: after the last read that showed the state before,
+    // and before the next write's, or up to the index that a read proves.
+    free_ = Free(std::max(from.index, from.shown_until), to, line.loose.size());
+    const Time by = free_.empty() ? 0 : index_.SightOf(free_.front()).at;
     proves_write_ = !to.is_write;
     const bool was_ambiguous = line.ambiguous;
     const bool explained = is_counter_ ? CounterGap(line, from, between, target, by)
@@ -223,6 +244,32 @@ class Sums {
       return;
     }
     Unexplained(line, from, to, target);
+  }
+
+  // The largest ones, descending.
+  std::vector<std::uint64_t> Free(std::uint64_t begin, const Point& to, std::size_t at_most) const {
+    std::vector<std::uint64_t> free;
+    if (!to.is_write && begin < to.index && at_most > 0) free.push_back(to.index);
+    std::size_t write = index_.CountBetween(0, to.index - 1);  // that many are before
+    for (std::uint64_t index = to.index - 1; index > begin && free.size() < at_most; --index) {
+      if (write > 0 && index_.writes()[write - 1].index == index) {
+        --write;
+      } else {
+        free.push_back(index);
+      }
+    }
+    return free;
+  }
+
+  // Whether writes of unknown outcome, in this order, fit into the largest free indices: nobody may
+  // have seen such an index, or a later one, before the write began.
+  bool Fit(const std::vector<Loose*>& chosen) const {
+    if (chosen.size() > free_.size()) return false;
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      const std::uint64_t index = free_[chosen.size() - 1 - i];
+      if (Op(chosen[i]->operation).invoked > index_.SightOf(index).at) return false;
+    }
+    return true;
   }
 
   bool CounterGap(Line& line, const Point& from, const std::vector<const Point*>& between,
@@ -243,13 +290,20 @@ class Sums {
     if (alike) {
       const std::int64_t each = open.front()->number;
       if (each == 0 || missing % each != 0 || missing / each < 0 ||
-          static_cast<std::uint64_t>(missing / each) > std::min(open.size(), room_)) {
+          static_cast<std::uint64_t>(missing / each) > open.size()) {
         return false;
       }
-      for (std::int64_t i = 0; i < missing / each; ++i) open[static_cast<std::size_t>(i)]->used = true;
+      // The earliest: whoever can serve here can serve later too.
+      std::sort(open.begin(), open.end(), [&](const Loose* a, const Loose* b) {
+        return Op(a->operation).invoked < Op(b->operation).invoked;
+      });
+      open.resize(static_cast<std::size_t>(missing / each));
+      if (!Fit(open)) return false;
+      for (Loose* loose : open) loose->used = true;
       return true;
     }
     line.ambiguous = true;
+    room_ = free_.size();
     return SubsetSum(open, 0, missing);
   }
 
@@ -276,12 +330,15 @@ class Sums {
     if (!rest.starts_with(from.after.back)) return false;
     rest.remove_prefix(from.after.back.size());
     target_moved_ = !rest.empty();
+    chosen_.clear();
     return Segment(line, between, 0, rest, by);
   }
 
   bool Segment(Line& line, const std::vector<const Point*>& between, std::size_t next,
                std::string_view rest, Time by) {
-    if (rest.empty() && next == between.size()) return !proves_write_ || target_moved_;
+    if (rest.empty() && next == between.size()) {
+      return (!proves_write_ || target_moved_) && Fit(chosen_);
+    }
     if (--tries_ <= 0) return false;
     if (next < between.size()) {
       const std::string_view piece = history_.values.text(between[next]->added);
@@ -292,16 +349,16 @@ class Sums {
     }
     int choices = 0;
     for (Loose& loose : line.loose) {
-      if (room_ == 0) break;
+      if (chosen_.size() == free_.size()) break;
       if (loose.used || loose.piece.empty() || !rest.starts_with(loose.piece) ||
           Op(loose.operation).invoked > by) {
         continue;
       }
       if (++choices > 1) line.ambiguous = true;
       loose.used = true;
-      --room_;
+      chosen_.push_back(&loose);
       if (Segment(line, between, next, rest.substr(loose.piece.size()), by)) return true;
-      ++room_;
+      chosen_.pop_back();
       loose.used = false;
     }
     return false;
@@ -392,20 +449,23 @@ class Sums {
     });
   }
 
-  const Index& index_;
+  Index& index_;
   const History& history_;
   Findings& findings_;
   const bool is_counter_;
+  std::unordered_map<std::uint64_t, Position> proofs_;  // index of a write that only reads show: the first of them
   std::unordered_map<Value, Line> lines_;
   int tries_ = 0;           // left, of the present gap
   bool proves_write_ = false;  // its end is a write that only a read shows
   bool target_moved_ = false;
-  std::size_t room_ = 0;    // indices left in it
+  std::size_t room_ = 0;           // indices left in it, for SubsetSum
+  std::vector<std::uint64_t> free_;  // indices in it that no write is known to have, descending
+  std::vector<Loose*> chosen_;       // for it so far, in order
   std::uint64_t undecided_ = 0;
 };
 
 }  // namespace
 
-void CheckSums(const Index& index, Findings& findings) { Sums(index, findings).Check(); }
+void CheckSums(Index& index, Findings& findings) { Sums(index, findings).Check(); }
 
 }  // namespace quorate::check

@@ -19,7 +19,7 @@ void CheckFreshness(const Index& index, Findings& findings, Report& report);
 // values_*.cc: each answer is the state at its index; what happened twice, or should not have.
 // Also places writes in the index that only reads prove.
 void CheckRegisters(Index& index, Findings& findings);
-void CheckSums(const Index& index, Findings& findings);  // append, counter
+void CheckSums(Index& index, Findings& findings);  // append, counter; places writes too
 void CheckSets(const Index& index, Findings& findings);
 void CheckBank(const Index& index, Findings& findings);
 void CheckLock(const Index& index, Findings& findings);
