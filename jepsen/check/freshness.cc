@@ -5,6 +5,7 @@
 // an index shown before the moment that its level promises breaks the promise; equal times count as
 // concurrent.
 #include <algorithm>
+#include <map>
 #include <string>
 
 #include "jepsen/check/findings.h"
@@ -43,7 +44,7 @@ class Freshness {
       if (write.proven_by_read) continue;  // by when it was chosen
       const Operation& op = Op(write.operation);
       const FirstSight sight = index_.SightOf(write.index);
-      if (sight.at >= op.invoked) continue;
+      if (sight.at >= op.invoked || sight.at >= FirstSent(op)) continue;
       findings_.Violated("strong", {write.operation, sight.operation}, [&] {
         return Called(history_, op) + " got index " + std::to_string(write.index) + ", but " +
                Called(history_, Op(sight.operation)) + " had shown index " +
@@ -115,6 +116,20 @@ class Freshness {
       }
       return text;
     });
+  }
+
+  // When a command was first sent: a later operation that repeats it is answered with the index that
+  // it got then.
+  Time FirstSent(const Operation& op) {
+    if (op.session == 0) return op.invoked;
+    if (first_sent_.empty()) {
+      for (const Operation& any : history_.operations) {
+        if (any.session == 0) continue;
+        Time& first = first_sent_.try_emplace({any.session, any.seq}, kNever).first->second;
+        first = std::min(first, any.invoked);
+      }
+    }
+    return first_sent_.at({op.session, op.seq});
   }
 
   void Remember(Position at, std::vector<FirstSight>& of_client,
@@ -200,6 +215,7 @@ class Freshness {
   const Index& index_;
   const History& history_;
   Findings& findings_;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, Time> first_sent_;  // filled when first needed
 };
 
 }  // namespace

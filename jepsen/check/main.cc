@@ -24,7 +24,9 @@ enum ExitCode : int {
   kExitUsage = 64,
   kExitMalformed = 65,
   kExitNoInput = 66,
+  kExitBug = 70,
   kExitNoMemory = 71,
+  kExitCannotWrite = 73,
 };
 
 struct Arguments {
@@ -77,7 +79,7 @@ int CheckFiles(const Arguments& arguments) {
     file << results;
     if (!file.flush()) {
       std::cerr << "quorate-check: cannot write " << arguments.results << '\n';
-      return kExitNoInput;
+      return kExitCannotWrite;
     }
   }
   return exit_code;
@@ -144,7 +146,7 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
 
 int Run(int argc, char** argv) {
   CLI::App app("Checks histories of a store against what each operation was promised.\n"
-               "Exit: 0 valid, 1 invalid, 2 unknown, 64 usage, 65 malformed, 66 cannot open.");
+               "Exit: 0 valid, 1 invalid, 2 unknown, 64 usage, 65 malformed, 66 cannot open, 71 out of memory, 73 cannot write.");
   Arguments arguments;
   AddOptions(app, arguments);
   try {
@@ -182,5 +184,8 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     std::fputs("quorate-check: out of memory: the history is too large for this machine\n", stderr);
     return quorate::check::kExitNoMemory;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "quorate-check: a bug: %s\n", error.what());
+    return quorate::check::kExitBug;
   }
 }

@@ -105,6 +105,13 @@ bool ReadBasis(JsonScanner& json, Basis& basis) {
                "none, read_index, lease, anchor or commit as \"basis\"");
 }
 
+// Differences of two of them must not overflow.
+bool ReadTime(JsonScanner& json, Time& time) {
+  constexpr Time kMax = Time{1} << 60;
+  if (!json.Signed(time)) return false;
+  return (time >= -kMax && time <= kMax) || json.Fail("a time in microseconds, below 2^60");
+}
+
 bool Small(JsonScanner& json, std::uint32_t& number) {
   std::uint64_t wide = 0;
   if (!json.Unsigned(wide)) return false;
@@ -171,9 +178,9 @@ class Line {
         return json_.Any(history_.values, op.value);
       case Tag("invoked"):
         has_invoked_ = true;
-        return json_.Signed(op.invoked);
+        return ReadTime(json_, op.invoked);
       case Tag("returned"):
-        return json_.Signed(op.returned);
+        return ReadTime(json_, op.returned);
       case Tag("type"):
         has_type_ = true;
         return ReadOutcome(json_, op.outcome);
@@ -245,9 +252,9 @@ class Line {
       case Tag("id"):
         return is_fault_ ? json_.Unsigned(fault_.id) : json_.Skip();
       case Tag("at"):
-        return json_.Signed(fault_.at);
+        return ReadTime(json_, fault_.at);
       case Tag("until"):
-        return json_.Signed(fault_.until);
+        return ReadTime(json_, fault_.until);
       case Tag("nodes"):
         return json_.Peek() == '[' ? ReadNodes() : Small(json_, history_.nodes);
       case Tag("detail"):
@@ -256,7 +263,7 @@ class Line {
         fault_.detail = text;
         return true;
       case Tag("end"):
-        return json_.Signed(history_.end);
+        return ReadTime(json_, history_.end);
       default:
         return json_.Skip();
     }

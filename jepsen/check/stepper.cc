@@ -23,6 +23,14 @@ void Set(std::vector<Value>& pairs, Value key, Value value) {
   }
 }
 
+// Wraps rather than overflows: a corrupt history must not be undefined behaviour.
+std::int64_t Plus(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+}
+std::int64_t Minus(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
+}
+
 }  // namespace
 
 bool IsByKey(Model model) {
@@ -124,9 +132,7 @@ std::optional<State> Stepper::StepCounter(std::int64_t sum, const Operation& op)
   std::int64_t number = 0;
   if (op.function == Function::kAdd) {
     if (!history_.values.AsNumber(op.value, number)) number = op.value == kNil ? 1 : 0;
-    // Wraps rather than overflows: a corrupt history must not be undefined behaviour.
-    sum = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) +
-                                    static_cast<std::uint64_t>(number));
+    sum = Plus(sum, number);
   } else if (op.function != Function::kRead || !op.ok()) {
     return std::nullopt;
   }
@@ -192,8 +198,8 @@ std::optional<State> Stepper::StepBank(Value state, const Operation& op) {
   const bool enough = balance(from) >= amount;
   if (op.compared_unequal) return known && enough ? std::nullopt : std::optional<State>(state);
   if (known && !enough) return std::nullopt;
-  Set(balances, from, values.Number(balance(from) - amount));
-  Set(balances, to, values.Number(balance(to) + amount));
+  Set(balances, from, values.Number(Minus(balance(from), amount)));
+  Set(balances, to, values.Number(Plus(balance(to), amount)));
   balances.insert(balances.begin(), items.front());
   return values.List(balances);
 }

@@ -17,6 +17,14 @@ constexpr std::size_t kMaxUnknown = 14;
 
 using Balances = std::map<std::string, std::int64_t>;
 
+// Wraps rather than overflows: a corrupt history must not be undefined behaviour.
+std::int64_t Plus(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+}
+std::int64_t Minus(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
+}
+
 class Bank {
  public:
   Bank(const Index& index, Findings& findings)
@@ -66,7 +74,7 @@ class Bank {
     const Operation& read = Op(at);
     std::int64_t sum = 0;
     for (const auto& [account, balance] : Read(read)) {
-      sum += balance;
+      sum = Plus(sum, balance);
       if (balance >= 0) continue;
       findings_.Violated("bank", {at}, [&, account = account, balance = balance] {
         return Called(history_, read) + " found account " + account + " at " + std::to_string(balance);
@@ -80,11 +88,15 @@ class Bank {
     });
   }
 
-  void Apply(const Operation& transfer, std::int64_t sign) {
+  // `from` and `to`: which parts of [from, to, amount]; the other way round takes it back.
+  void Apply(const Operation& transfer, std::size_t from = 0, std::size_t to = 1) {
+    const ValueTable& values = history_.values;
     std::int64_t amount = 0;
-    history_.values.AsNumber(history_.values.item(transfer.value, 2), amount);
-    expected_[PlainText(history_.values, history_.values.item(transfer.value, 0))] -= sign * amount;
-    expected_[PlainText(history_.values, history_.values.item(transfer.value, 1))] += sign * amount;
+    values.AsNumber(values.item(transfer.value, 2), amount);
+    std::int64_t& source = expected_[PlainText(values, values.item(transfer.value, from))];
+    source = Minus(source, amount);
+    std::int64_t& target = expected_[PlainText(values, values.item(transfer.value, to))];
+    target = Plus(target, amount);
   }
 
   // Reads come by index.
@@ -93,7 +105,7 @@ class Bank {
     const std::uint64_t index = read.certificate.index;
     for (; next_ < index_.writes().size() && index_.writes()[next_].index <= index; ++next_) {
       const Operation& op = Op(index_.writes()[next_].operation);
-      if (op.function == Function::kTransfer) Apply(op, 1);
+      if (op.function == Function::kTransfer) Apply(op);
     }
     const Balances found = Read(read);
     if (!known_) {  // the first read says what there was
@@ -129,11 +141,11 @@ class Bank {
     if (Matches(found)) return true;
     if (from == open.size()) return false;
     const Position taken = unknown_[open[from]];
-    Apply(Op(taken), 1);
+    Apply(Op(taken));
     unknown_[open[from]] = kNowhere;
     if (Explain(found, open, from + 1)) return true;
     unknown_[open[from]] = taken;
-    Apply(Op(taken), -1);
+    Apply(Op(taken), 1, 0);
     return Explain(found, open, from + 1);
   }
 

@@ -216,6 +216,123 @@ TEST(ReadQuorate, ReadsBackWhatWasWritten) {
   EXPECT_EQ(ToJsonLines(std::get<History>(result)), text);
 }
 
+// ---- Whatever the bytes are, there is an error or a report; under sanitizers this says more ----
+
+// A few bytes changed, removed, repeated or cut off.
+std::string Spoilt(std::string text, std::mt19937_64& random) {
+  static constexpr std::string_view kBytes = "{}[]()\"\\:,;# \n\t0129-eN\xff\x80";
+  const auto any = [&](std::size_t limit) { return static_cast<std::size_t>(random() % (limit + 1)); };
+  for (std::size_t changes = 1 + any(4); changes > 0 && !text.empty(); --changes) {
+    const std::size_t at = any(text.size() - 1);
+    switch (random() % 6) {
+      case 0:
+        text[at] = kBytes[any(kBytes.size() - 1)];
+        break;
+      case 1:
+        text[at] = static_cast<char>(random());
+        break;
+      case 2:
+        text.erase(at, any(20));
+        break;
+      case 3:
+        text.insert(at, text.substr(any(text.size() - 1), any(60)));
+        break;
+      case 4:
+        text.insert(at, random() % 2 == 0 ? "18446744073709551615" : "-9223372036854775808");
+        break;
+      default:
+        if (random() % 4 == 0) text.resize(at);
+    }
+  }
+  return text;
+}
+
+// Whether it was a history.
+bool ReadAndCheck(const std::string& text, const ReadOptions& options) {
+  ReadResult result = Read(text, options);
+  if (auto* error = std::get_if<ReadError>(&result)) {
+    EXPECT_FALSE(error->message.empty());
+    return false;
+  }
+  CheckOptions check;
+  check.always_black_box = true;
+  check.time_limit = std::chrono::milliseconds(2);
+  const Report report = Check(std::get<History>(result), check);
+  EXPECT_FALSE(ToJson(report).empty());
+  EXPECT_FALSE(Summary(report).empty());
+  return true;
+}
+
+std::vector<std::string> Seeds() {
+  std::mt19937_64 random(11);
+  WorldOptions options;
+  options.operations = 12;
+  std::vector<std::string> seeds;
+  for (const Model model : {Model::kRegister, Model::kAppend, Model::kCounter}) {
+    options.model = model;
+    seeds.push_back(ToJsonLines(SimulatedHistory(options, random)));
+  }
+  const std::string more =
+      R"({"op":1,"client":0,"f":"transfer","value":["a","b",2],"invoked":1,"returned":2,"type":"ok","revision":1})" "\n"
+      R"({"op":2,"client":0,"f":"read","result":{"a":3,"b":7},"invoked":3,"returned":4,"type":"ok","certificate":{"index":1}})" "\n"
+      R"({"op":3,"client":0,"f":"cas","value":[1,2],"invoked":5,"returned":6,"type":"fail","error":{"code":"COMPARE_FAILED","have":1}})" "\n"
+      R"({"op":4,"client":0,"f":"acquire","result":7,"invoked":7,"returned":8,"type":"ok","revision":7})" "\n"
+      R"({"op":5,"client":0,"f":"release","invoked":9,"returned":10,"type":"ok","revision":8})" "\n"
+      R"({"op":6,"client":0,"f":"use","value":7,"invoked":11,"returned":12,"type":"ok"})" "\n"
+      R"({"op":7,"client":0,"f":"add","value":7,"invoked":13,"returned":14,"type":"ok","revision":9})" "\n"
+      R"({"op":8,"client":0,"f":"read","level":"bounded","max_age_us":5,"node":2,"invoked":15,"returned":16,"type":"fail",)"
+      R"("error":{"code":"STALE","class":"not_executed","have":1,"want":2,"age_us":3}})" "\n"
+      R"({"fault":"isolate","id":4,"at":5,"until":9,"nodes":[2]})" "\n" R"({"end":60})" "\n";
+  seeds.push_back(kHeader + more);
+  seeds.push_back(
+      "[{:process 0, :type :invoke, :f :write, :value 3 :time 7}\n"
+      "{:process 0, :type :ok, :f :write, :value #jepsen.independent/tuple [1 [2 \"a\\u00e9\"]]}\n"
+      "{:process 1, :type :invoke, :f :txn, :value [[:read :x nil] [:write :y 1]]}\n"
+      "{:process 1, :type :ok, :f :txn, :value [[:read :x 1] [:write :y 1]]} #_ {:a #{1 2}} ; end\n]");
+  seeds.push_back(
+      "INFO  jepsen.util - 0\t:invoke\t:read\tnil\nINFO  jepsen.util - 1   :invoke :cas    [1 2]\n"
+      "INFO  jepsen.util - 0\t:ok\t:read\t1\nINFO  jepsen.util - 1   :fail   :cas    [1 2]\n");
+  return seeds;
+}
+
+TEST(AnyBytes, AreRefusedOrChecked) {
+  std::mt19937_64 random(13);
+  const std::vector<std::string> seeds = Seeds();
+  const Model models[] = {Model::kUnknown, Model::kRegister, Model::kAppend, Model::kCounter, Model::kSet,
+                          Model::kBank,    Model::kLock,     Model::kKv,     Model::kMultiRegister};
+  int read = 0;
+  int refused = 0;
+  for (int i = 0; i < 6000; ++i) {
+    ReadOptions options;
+    options.model = models[random() % std::size(models)];
+    ++(ReadAndCheck(Spoilt(seeds[random() % seeds.size()], random), options) ? read : refused);
+  }
+  // Else it would only ever test the first error, or none.
+  EXPECT_GT(read, 300);
+  EXPECT_GT(refused, 300);
+}
+
+TEST(AnyBytes, NoiseIsNoHistory) {
+  std::mt19937_64 random(17);
+  for (int i = 0; i < 2000; ++i) {
+    std::string text(random() % 200, '\0');
+    for (char& byte : text) byte = static_cast<char>(random());
+    if (random() % 2 == 0) text.insert(0, i % 3 == 0 ? "{" : i % 3 == 1 ? "[" : "INFO ");
+    ReadResult result = Read(text);
+    // Comments and foreign log lines are no error, but no history to call valid either.
+    if (auto* history = std::get_if<History>(&result)) {
+      EXPECT_TRUE(history->operations.empty()) << i;
+      EXPECT_EQ(Check(*history, {}).verdict(), Verdict::kUnknown) << i;
+    }
+  }
+}
+
+TEST(AnyBytes, EveryTruncationIsRefusedOrShorter) {
+  for (const std::string& seed : Seeds()) {
+    for (std::size_t length = 0; length < seed.size(); ++length) ReadAndCheck(seed.substr(0, length), {});
+  }
+}
+
 TEST(Files, ThatCannotBeOpenedAreNamed) {
   for (const char* path : {"/nonexistent/history", "/"}) {
     const ReadResult result = ReadFile(path, {});

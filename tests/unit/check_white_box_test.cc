@@ -175,6 +175,8 @@ TEST(Eventual, ANodeDoesNotGoBack) {
 TEST(ExactlyOnce, OneIndexForACommand) {
   const std::string command = R"(,"session":9,"seq":4)";
   Accepts(Lines("register").Write(0, 5, 1, 1, command).Write(0, 5, 1, 1, command));
+  Accepts(Lines("register").Op("write", 0, 5, "info", R"(,"value":1)" + command).Read("strong", 10, 20, "1", 1, 1)
+              .Write(30, 40, 1, 1, command));  // sent again: answered with the index that it got at first
   Rejects(Lines("register").Write(0, 5, 1, 1, command).Write(0, 5, 1, 2, command), "exactly-once", "at two indices");
   Rejects(Lines("register").Write(0, 5, 1, 1).Write(0, 5, 2, 1), "exactly-once", "both acknowledged at index 1");
 }
@@ -330,14 +332,28 @@ TEST(Lock, IsHeldByOne) {
   Rejects(acquire(acquire(Lines("lock"), 0, 2), 0, 2), "lock", "the same token");
   Accepts(use(use(acquire(Lines("lock"), 0, 1), 10, 1), 20, 2));
   Rejects(use(use(acquire(Lines("lock"), 0, 1), 10, 2), 20, 1), "lock", "had 2 before");
-  const std::string at = R"(,"revision":)";
+  // Tokens are indices: the first release lies before or behind the second acquire.
   const auto both = [&](Time release) {
-    return acquire(acquire(Lines("lock"), 0, 1), 100, 2).Op("use", 0, 1, "fail", "")
-        .Op("release", release, release + 5, "ok", at + "8")
-        .Op("release", release + 50, release + 55, "ok", at + "9");
+    return acquire(acquire(Lines("lock"), 0, 1), 100, 5).Op("use", 0, 1, "fail", "")
+        .Op("release", release, release + 5, "ok", release < 100 ? R"(,"revision":2)" : R"(,"revision":8)")
+        .Op("release", 250, 255, "ok", R"(,"revision":9)");
   };
   Accepts(both(50));
   Rejects(both(200), "lock", "while client 1 held it");
+}
+
+// What no index vouches for is searched, or not known; it is not passed over.
+TEST(WithoutIndices, NothingIsTakenForGranted) {
+  const auto read = [](const char* level, const char* result) {
+    return Lines("register").Write(0, 10, 1, 1).Op("read", 20, 30, "ok",
+        std::string(R"(,"level":")") + level + R"(","result":)" + result);
+  };
+  Accepts(read("strong", "1"));
+  Rejects(read("strong", "2"), "linearizable", "returned 2");
+  EXPECT_EQ(read("eventual", "1").Checked().verdict(), Verdict::kUnknown);
+  EXPECT_EQ(read("bounded", "1").Checked().verdict(), Verdict::kUnknown);
+  Rejects(Lines("register").Op("write", 0, 10, "ok", R"(,"value":1)").Read("strong", 20, 30, "null", 0, 0),
+          "linearizable", "returned nothing");
 }
 
 TEST(Report, IsJsonAndTable) {
