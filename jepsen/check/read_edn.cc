@@ -38,7 +38,8 @@ class EdnHistory {
     const bool enclosed = open == '[' || open == '(';
     if (enclosed) edn_.Open();
     Edn datum;
-    for (;;) {
+    bool any = enclosed;
+    for (;; any = true) {
       edn_.PeekDatum();
       const std::uint64_t line = edn_.line_number();
       if (!edn_.Next(datum)) break;
@@ -49,6 +50,7 @@ class EdnHistory {
       }
     }
     if (!edn_.error().empty()) return Malformed(edn_.line_number(), edn_.error());
+    if (!any) return ReadError{ReadError::Kind::kEmpty, {}, 0, "the file has nothing but comments"};
     if (enclosed && !edn_.Close(open == '[' ? ']' : ')')) {
       return Malformed(edn_.line_number(),
                        std::string("the file is cut off: the '") + static_cast<char>(open) +

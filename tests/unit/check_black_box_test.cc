@@ -2,11 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <random>
 
 #include "jepsen/check/check.h"
-#include "jepsen/check/corpus.h"
 #include "jepsen/check/linearizability.h"
 #include "jepsen/check/shrink.h"
 
@@ -210,22 +208,6 @@ TEST(Violation, IsTheSmallestPart) {
   EXPECT_LE(report.violations[0].operations.size(), 3U);
   EXPECT_NE(report.violations[0].sentence.find("returned 7"), std::string::npos)
       << report.violations[0].sentence;
-}
-
-// The recorded histories lie beside the project, not in it.
-TEST(Corpus, VerdictsAreAsExpected) {
-  const std::string directory = QUORATE_HISTORIES;
-  if (!std::filesystem::exists(directory + "/verdicts.txt")) {
-    GTEST_SKIP() << "no recorded histories in " << directory;
-  }
-  std::string error;
-  const std::vector<CorpusEntry> entries = ReadCorpus(directory, error);
-  ASSERT_EQ(error, "");
-  ASSERT_GT(entries.size(), 100U);
-  for (const CorpusEntry& entry : entries) {
-    const CorpusOutcome outcome = CheckEntry(directory, entry, {});
-    EXPECT_TRUE(outcome.agrees()) << entry.file << ' ' << outcome.error;
-  }
 }
 
 }  // namespace

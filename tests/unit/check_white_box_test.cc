@@ -350,6 +350,7 @@ TEST(WithoutIndices, NothingIsTakenForGranted) {
   };
   Accepts(read("strong", "1"));
   Rejects(read("strong", "2"), "linearizable", "returned 2");
+  EXPECT_EQ(Lines("register").Checked().verdict(), Verdict::kUnknown);
   EXPECT_EQ(read("eventual", "1").Checked().verdict(), Verdict::kUnknown);
   EXPECT_EQ(read("bounded", "1").Checked().verdict(), Verdict::kUnknown);
   Rejects(Lines("register").Op("write", 0, 10, "ok", R"(,"value":1)").Read("strong", 20, 30, "null", 0, 0),
