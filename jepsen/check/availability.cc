@@ -51,7 +51,8 @@ class AvailabilityCheck {
   std::set<std::uint32_t> Touched(Time from, Time to) const {
     std::set<std::uint32_t> nodes;
     for (const Fault& fault : history_.faults) {
-      if (fault.at <= to && fault.until >= from) nodes.insert(fault.nodes.begin(), fault.nodes.end());
+      if (fault.at <= to && fault.until >= from)
+        nodes.insert(fault.nodes.begin(), fault.nodes.end());
     }
     return nodes;
   }
@@ -61,8 +62,10 @@ class AvailabilityCheck {
     const Time limit = options_.availability_limit_us;
     Time from = fault.at;
     std::set<std::uint32_t> touched = Touched(from, from + limit);
-    const bool has_majority = history_.nodes == 0 || (history_.nodes - std::min<std::size_t>(
-                                  history_.nodes, touched.size())) * 2 > history_.nodes;
+    const bool has_majority =
+        history_.nodes == 0 ||
+        (history_.nodes - std::min<std::size_t>(history_.nodes, touched.size())) * 2 >
+            history_.nodes;
     if (!has_majority) {
       if (fault.until == kNever) {
         result.judgement = "not judged: no majority was untouched, and it did not end";
@@ -86,9 +89,9 @@ class AvailabilityCheck {
   void Measure(const Fault& fault, Time from, const std::set<std::uint32_t>& touched,
                Availability& result) {
     const Time limit = options_.availability_limit_us;
-    const auto first = std::lower_bound(strong_.begin(), strong_.end(), from, [&](Position at, Time time) {
-      return Op(at).invoked < time;
-    });
+    const auto first =
+        std::lower_bound(strong_.begin(), strong_.end(), from,
+                         [&](Position at, Time time) { return Op(at).invoked < time; });
     Position tried = kNowhere;
     Time last_tried = from;
     for (auto at = first; at != strong_.end(); ++at) {
@@ -99,7 +102,8 @@ class AvailabilityCheck {
       last_tried = op.invoked;
       if (!op.ok()) continue;
       const Time after = op.returned - from;
-      if (result.served_after_us < 0 || after < result.served_after_us) result.served_after_us = after;
+      if (result.served_after_us < 0 || after < result.served_after_us)
+        result.served_after_us = after;
     }
     if (result.served_after_us >= 0 && result.served_after_us <= limit) {
       result.judgement = "in time";
@@ -110,7 +114,8 @@ class AvailabilityCheck {
     } else {
       result.judgement = "too late";
       findings_.Violated(kName, {tried}, [&] {
-        return "after " + fault.name + " at " + Duration(fault.at) + " no strong read was served for " +
+        return "after " + fault.name + " at " + Duration(fault.at) +
+               " no strong read was served for " +
                (result.served_after_us < 0 ? "the rest of the test"
                                            : Duration(result.served_after_us)) +
                "; the limit is " + Duration(limit) + " (" + Called(history_, Op(tried)) +
@@ -130,14 +135,17 @@ class AvailabilityCheck {
       const Time ended = op.returned == kNever ? op.invoked : op.returned;
       if (!calm.Covers(op.invoked, ended)) continue;
       // What never got an answer may have been hit by a fault that came right after.
-      if (op.returned == kNever && !calm.Covers(op.invoked, op.invoked + options_.availability_limit_us)) continue;
+      if (op.returned == kNever &&
+          !calm.Covers(op.invoked, op.invoked + options_.availability_limit_us))
+        continue;
       ++all;
       if (op.ok() || (op.outcome == Outcome::kFail && IsAboutData(history_, op))) continue;
       ++errors;
       example = i;
     }
     CheckerResult& row = findings_.Row(kName);
-    row.detail = std::to_string(errors) + " of " + std::to_string(all) + " operations failed while no fault was active";
+    row.detail = std::to_string(errors) + " of " + std::to_string(all) +
+                 " operations failed while no fault was active";
     if (errors < kFewestErrors ||
         static_cast<double>(errors) <= options_.healthy_error_rate * static_cast<double>(all)) {
       return;

@@ -56,14 +56,16 @@ Violation Explain(History& history, Stepper& stepper, Partition partition, std::
   std::string& text = violation.sentence;
   text = Describe(history, stuck) + ", which no order of the operations explains";
   // The search may have stopped earlier, where it looked ahead.
-  const bool has_states = why.verdict == Verdict::kInvalid && !why.states.empty() &&
-                          &small[why.stuck_at] == &stuck;
+  const bool has_states =
+      why.verdict == Verdict::kInvalid && !why.states.empty() && &small[why.stuck_at] == &stuck;
   for (std::size_t i = 0; has_states && i < why.states.size(); ++i) {
-    text += i == 0 ? ": the value could only have been " : i + 1 == why.states.size() ? " or " : ", ";
+    text += i == 0                       ? ": the value could only have been "
+            : i + 1 == why.states.size() ? " or "
+                                         : ", ";
     text += stepper.Show(why.states[i]);
   }
-  text += " (" + std::to_string(small.size()) + " of " +
-          std::to_string(history.operations.size()) + " operations suffice to show it)";
+  text += " (" + std::to_string(small.size()) + " of " + std::to_string(history.operations.size()) +
+          " operations suffice to show it)";
   return violation;
 }
 
@@ -79,8 +81,7 @@ void CheckBlackBox(History& history, const CheckOptions& options, Report& report
   std::size_t unknown = 0;
   std::vector<Partition> partitions = Partitions(history);
   for (Partition& partition : partitions) {
-    const Linearization found =
-        Linearize(stepper, history.values, partition.operations, budget);
+    const Linearization found = Linearize(stepper, history.values, partition.operations, budget);
     result.checked += partition.operations.size();
     configurations += found.configurations;
     if (found.verdict == Verdict::kUnknown) ++unknown;

@@ -19,10 +19,9 @@ ByteStream::ByteStream(std::string_view memory) : memory_(memory) {}
 bool ByteStream::Line(std::string_view& line) {
   std::size_t searched = 0;
   for (;;) {
-    const void* found =
-        begin_ + searched < end_
-            ? std::memchr(buffer_.data() + begin_ + searched, '\n', end_ - begin_ - searched)
-            : nullptr;
+    const void* found = begin_ + searched < end_ ? std::memchr(buffer_.data() + begin_ + searched,
+                                                               '\n', end_ - begin_ - searched)
+                                                 : nullptr;
     if (found != nullptr) {
       const auto length =
           static_cast<std::size_t>(static_cast<const char*>(found) - buffer_.data()) - begin_;

@@ -14,7 +14,8 @@ namespace {
 constexpr std::string_view kName = "certificates";
 
 std::string_view Name(Basis basis) {
-  constexpr std::string_view kNames[] = {"(absent)", "none", "read_index", "lease", "anchor", "commit"};
+  constexpr std::string_view kNames[] = {"(absent)", "none",   "read_index",
+                                         "lease",    "anchor", "commit"};
   return kNames[static_cast<std::size_t>(basis)];
 }
 
@@ -22,7 +23,8 @@ bool MayRestOn(const Operation& op, Basis basis) {
   if (basis == Basis::kMissing) return true;
   if (!op.is_read()) return basis == Basis::kCommit;
   if (basis == Basis::kCommit) return false;
-  if (op.on_unmet == OnUnmet::kServe || op.level == Level::kSession || op.level == Level::kEventual) {
+  if (op.on_unmet == OnUnmet::kServe || op.level == Level::kSession ||
+      op.level == Level::kEventual) {
     return true;
   }
   if (basis == Basis::kNone) return false;
@@ -62,8 +64,8 @@ class Certificates {
     const Certificate& certificate = op.certificate;
     if (!op.is_read() || certificate.age_us == kAbsent || certificate.index == kAbsent) return;
     const std::uint64_t lag = certificate.lag;
-    const FirstSight sight = index_.SightAbove(
-        certificate.index > kAbsent - lag ? kAbsent : certificate.index + lag);
+    const FirstSight sight =
+        index_.SightAbove(certificate.index > kAbsent - lag ? kAbsent : certificate.index + lag);
     if (sight.at >= op.invoked ||
         static_cast<std::uint64_t>(op.invoked - sight.at) <= certificate.age_us) {
       return;

@@ -14,15 +14,14 @@ namespace {
 
 bool HasIndices(const History& history) {
   return history.format == Format::kQuorate &&
-         std::any_of(history.operations.begin(), history.operations.end(),
-                     [](const Operation& op) {
-                       return op.ok() && (op.certificate.index != kAbsent || op.revision != kAbsent);
-                     });
+         std::any_of(history.operations.begin(), history.operations.end(), [](const Operation& op) {
+           return op.ok() && (op.certificate.index != kAbsent || op.revision != kAbsent);
+         });
 }
 
 bool LacksIndex(const Operation& op) {
-  return op.ok() && op.on_unmet != OnUnmet::kServe &&
-         (op.is_read() || IsAnsweredWrite(op)) && ShownIndex(op) == kAbsent;
+  return op.ok() && op.on_unmet != OnUnmet::kServe && (op.is_read() || IsAnsweredWrite(op)) &&
+         ShownIndex(op) == kAbsent;
 }
 
 // Whether all that must be linearizable has a place by its index. Locks end with their sessions

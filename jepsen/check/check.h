@@ -2,7 +2,8 @@
 //
 //   history.h, value_table.h     a history in memory
 //   readers.h                    from files: read_quorate.cc (JSON lines, with json_scanner.h),
-//                                read_edn.cc (with edn.h), read_etcd_log.cc; byte_stream.h below them
+//                                read_edn.cc (with edn.h), read_etcd_log.cc; byte_stream.h below
+//                                them
 //   black_box.h                  is there any order of the operations that explains the answers?
 //                                stepper.h (what operations mean), linearizability.h (the search),
 //                                shrink.h (the smallest part that shows a violation)

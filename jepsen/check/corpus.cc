@@ -89,7 +89,8 @@ std::vector<CorpusEntry> ReadCorpus(const std::string& directory, std::string& e
     const std::vector<std::string> fields = Fields(line);
     CorpusEntry entry;
     if (fields.size() < 3 || !ToExpected(fields[1], entry.expected)) {
-      error = path + ':' + std::to_string(number) + ": expected <path> TAB <ok|not-ok|SKIP> TAB <model>";
+      error = path + ':' + std::to_string(number) +
+              ": expected <path> TAB <ok|not-ok|SKIP> TAB <model>";
       return {};
     }
     entry.file = fields[0];
@@ -114,7 +115,8 @@ CorpusOutcome CheckEntry(const std::string& directory, const CorpusEntry& entry,
   outcome.took_ms = MillisecondsSince(begun);
   if (const auto* error = std::get_if<ReadError>(&result)) {
     outcome.error = error->Show();
-    outcome.skipped = error->kind == ReadError::Kind::kEmpty && entry.expected == Expected::kNotKnown;
+    outcome.skipped =
+        error->kind == ReadError::Kind::kEmpty && entry.expected == Expected::kNotKnown;
     return outcome;
   }
   outcome.verdict = std::get<Report>(result).verdict();

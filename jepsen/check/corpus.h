@@ -9,16 +9,16 @@
 namespace quorate::check {
 
 struct CorpusEntry {
-  std::string file;                    // below the directory
+  std::string file;  // below the directory
   enum class Expected { kValid, kInvalid, kSkip, kNotKnown } expected = Expected::kNotKnown;
-  std::string model;                   // as verdicts.txt words it
+  std::string model;  // as verdicts.txt words it
 };
 
 struct CorpusOutcome {
   CorpusEntry entry;
   Verdict verdict = Verdict::kUnknown;
   bool skipped = false;
-  std::string error;                   // it could not be read
+  std::string error;  // it could not be read
   double took_ms = 0;
 
   bool agrees() const;

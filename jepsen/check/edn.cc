@@ -43,7 +43,9 @@ bool EdnReader::Fail(std::string message) {
   return false;
 }
 
-int EdnReader::PeekDatum() { return Space(0) ? stream_.Peek() : -1; }
+int EdnReader::PeekDatum() {
+  return Space(0) ? stream_.Peek() : -1;
+}
 
 bool EdnReader::Next(Edn& datum) {
   const int next = PeekDatum();

@@ -17,7 +17,7 @@ namespace quorate::check {
 struct Edn {
   enum class Kind : std::uint8_t { kNothing, kInteger, kText, kKeyword, kSymbol, kVector, kMap };
   Kind kind = Kind::kNothing;
-  bool is_tuple = false;    // tagged #jepsen.independent/tuple: a key and a value
+  bool is_tuple = false;  // tagged #jepsen.independent/tuple: a key and a value
   std::int64_t integer = 0;
   // Of text, and of keywords (without the colon) and symbols. Numbers that are not whole are
   // symbols.

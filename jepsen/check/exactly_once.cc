@@ -63,8 +63,8 @@ void CheckExactlyOnce(const Index& index, Findings& findings) {
     const Operation& other = history.operations[b];
     if (one.session != 0 && one.session == other.session && one.seq == other.seq) continue;
     findings.Violated("exactly-once", {b, a}, [&] {
-      return Called(history, one) + " and " + Called(history, other) + " were both acknowledged at index " +
-             std::to_string(ShownIndex(one));
+      return Called(history, one) + " and " + Called(history, other) +
+             " were both acknowledged at index " + std::to_string(ShownIndex(one));
     });
   }
   findings.Row("exactly-once").checked += index.writes().size();

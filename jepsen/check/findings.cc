@@ -43,6 +43,8 @@ void Findings::List(std::string_view checker, std::initializer_list<Position> op
   report_.violations.push_back(std::move(violation));
 }
 
-Timed::~Timed() { findings_.Row(checker_).took_ms += MillisecondsSince(begun_); }
+Timed::~Timed() {
+  findings_.Row(checker_).took_ms += MillisecondsSince(begun_);
+}
 
 }  // namespace quorate::check

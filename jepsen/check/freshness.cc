@@ -24,8 +24,8 @@ std::string Missed(const History& history, const Operation& read, const Operatio
   if (!shown.is_read()) {
     return "missed " + Called(history, shown) + ", acknowledged " + before;
   }
-  return "missed index " + std::to_string(ShownIndex(shown)) + ", which " +
-         Called(history, shown) + " had shown " + before;
+  return "missed index " + std::to_string(ShownIndex(shown)) + ", which " + Called(history, shown) +
+         " had shown " + before;
 }
 
 class Freshness {
@@ -52,8 +52,7 @@ class Freshness {
                Duration(op.invoked - sight.at) + " before it began";
       });
     }
-    findings_.Row("strong").checked +=
-        index_.reads(Level::kStrong).size() + index_.writes().size();
+    findings_.Row("strong").checked += index_.reads(Level::kStrong).size() + index_.writes().size();
   }
 
   void Bounded() {
@@ -118,8 +117,8 @@ class Freshness {
     });
   }
 
-  // When a command was first sent: a later operation that repeats it is answered with the index that
-  // it got then.
+  // When a command was first sent: a later operation that repeats it is answered with the index
+  // that it got then.
   Time FirstSent(const Operation& op) {
     if (op.session == 0) return op.invoked;
     if (first_sent_.empty()) {
@@ -144,7 +143,8 @@ class Freshness {
     if (ShownIndex(Op(node)) < shown) node = at;
   }
 
-  void ReadAfter(Position at, Position own, const std::unordered_map<std::uint32_t, Position>& of_node) {
+  void ReadAfter(Position at, Position own,
+                 const std::unordered_map<std::uint32_t, Position>& of_node) {
     const Operation& op = Op(at);
     if (op.on_unmet == OnUnmet::kServe) return;
     const std::uint64_t has = op.certificate.index;
@@ -166,9 +166,10 @@ class Freshness {
     const Operation& before = Op(node->second);
     if (has >= before.certificate.index) return;
     findings_.Violated("eventual", {at, node->second}, [&] {
-      return Called(history_, op) + " is at index " + std::to_string(has) + ", but the node had gone on to " +
-             std::to_string(before.certificate.index) + " in " + Called(history_, before) + ", " +
-             Duration(op.invoked - before.returned) + " before: it went back";
+      return Called(history_, op) + " is at index " + std::to_string(has) +
+             ", but the node had gone on to " + std::to_string(before.certificate.index) + " in " +
+             Called(history_, before) + ", " + Duration(op.invoked - before.returned) +
+             " before: it went back";
     });
   }
 

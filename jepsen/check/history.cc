@@ -25,9 +25,9 @@ constexpr std::size_t kOwnNames = 8;
 }  // namespace
 
 std::string_view Name(Function function) {
-  constexpr std::array<std::string_view, 11> kNames = {
-      "read",     "write",   "cas",     "delete", "append",      "add",
-      "transfer", "acquire", "release", "use",    "transaction"};
+  constexpr std::array<std::string_view, 11> kNames = {"read",    "write", "cas",        "delete",
+                                                       "append",  "add",   "transfer",   "acquire",
+                                                       "release", "use",   "transaction"};
   return kNames[static_cast<std::size_t>(function)];
 }
 

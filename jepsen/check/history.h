@@ -53,7 +53,8 @@ enum class Model : std::uint8_t {
 std::string_view Name(Function function);
 std::string_view Name(Level level);
 std::string_view Name(Model model);
-// kUnknown if there is none of that name. Accepts Jepsen's names too (cas-register, multi-register, mutex).
+// kUnknown if there is none of that name. Accepts Jepsen's names too (cas-register, multi-register,
+// mutex).
 Model ModelNamed(std::string_view name);
 // For messages: "register, append, ...".
 std::string ModelNames();
@@ -92,16 +93,16 @@ struct Operation {
   bool has_result = false;
   // A cas that answered that it compared unequal: it took place, and changed nothing.
   bool compared_unequal = false;
-  std::uint32_t node = 0;      // 0: any
-  std::uint32_t failure = 0;   // in History::failures; 0: none
+  std::uint32_t node = 0;     // 0: any
+  std::uint32_t failure = 0;  // in History::failures; 0: none
   Value key = kNil;
-  Value value = kNil;          // what was asked
-  Value result = kNil;         // what it answered
+  Value value = kNil;   // what was asked
+  Value result = kNil;  // what it answered
   std::uint64_t revision = kAbsent;
   std::uint64_t max_age_us = kAbsent;
   std::uint64_t max_lag = 0;
   std::uint64_t min_index = 0;
-  std::uint64_t session = 0;   // 0: none
+  std::uint64_t session = 0;  // 0: none
   std::uint64_t seq = 0;
   Certificate certificate;
 
@@ -126,9 +127,9 @@ struct History {
   std::string file;
   Format format = Format::kQuorate;
   Model model = Model::kUnknown;
-  std::uint32_t nodes = 0;          // 0: not known
+  std::uint32_t nodes = 0;            // 0: not known
   std::optional<std::int64_t> total;  // of a bank
-  Time end = kNever;                // kNever: the file does not say that the test ran to its end
+  Time end = kNever;                  // kNever: the file does not say that the test ran to its end
   std::vector<Operation> operations;
   std::vector<Failure> failures;
   std::vector<Fault> faults;

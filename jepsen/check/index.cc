@@ -31,7 +31,9 @@ void SortByTime(std::vector<std::pair<std::uint64_t, Position>>& timed) {
 }
 
 // Keeps the order of signed times.
-std::uint64_t Ordered(Time time) { return static_cast<std::uint64_t>(time) ^ 1ULL << 63; }
+std::uint64_t Ordered(Time time) {
+  return static_cast<std::uint64_t>(time) ^ 1ULL << 63;
+}
 
 std::vector<Position> Positions(const std::vector<std::pair<std::uint64_t, Position>>& timed) {
   std::vector<Position> positions;
@@ -181,7 +183,8 @@ Position Index::Latest(Value key, std::uint64_t index) const {
   if (key + std::size_t{1} >= group_begin_.size()) return kNowhere;
   const auto begin = grouped_index_.begin() + group_begin_[key];
   const auto after = std::upper_bound(begin, grouped_index_.begin() + group_begin_[key + 1], index);
-  return after == begin ? kNowhere : grouped_[static_cast<std::size_t>(after - grouped_index_.begin()) - 1];
+  return after == begin ? kNowhere
+                        : grouped_[static_cast<std::size_t>(after - grouped_index_.begin()) - 1];
 }
 
 void Index::Place(std::vector<PlacedWrite> proven) {

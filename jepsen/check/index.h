@@ -105,9 +105,9 @@ class Index {
   std::vector<PlacedWrite> writes_;
   std::vector<Position> write_of_slot_;  // positions in writes_
   std::vector<std::pair<Position, Position>> same_index_;
-  std::vector<Position> grouped_;            // positions in writes_, by key, then index
-  std::vector<std::uint64_t> grouped_index_; // their indices
-  std::vector<Position> group_begin_;        // by key; one more than keys
+  std::vector<Position> grouped_;             // positions in writes_, by key, then index
+  std::vector<std::uint64_t> grouped_index_;  // their indices
+  std::vector<Position> group_begin_;         // by key; one more than keys
 };
 
 }  // namespace quorate::check

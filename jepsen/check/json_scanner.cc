@@ -38,7 +38,9 @@ bool JsonScanner::NextKey(std::string_view& key, bool& first) {
   return String(key) && Take(':', "':'");
 }
 
-bool JsonScanner::AtEnd() { return !failed() && (Peek() == '\0' && at_ == end_) ? true : Fail("the end of the line"); }
+bool JsonScanner::AtEnd() {
+  return !failed() && (Peek() == '\0' && at_ == end_) ? true : Fail("the end of the line");
+}
 
 bool JsonScanner::Unsigned(std::uint64_t& number) {
   if (Peek() < '0' || *at_ > '9') return Fail("a number from 0 on");

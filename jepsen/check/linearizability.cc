@@ -61,9 +61,7 @@ class Seen {
     bool operator==(const Key&) const = default;
   };
   struct KeyHash {
-    std::size_t operator()(const Key& key) const {
-      return key.a ^ key.state * 0x9e3779b97f4a7c15;
-    }
+    std::size_t operator()(const Key& key) const { return key.a ^ key.state * 0x9e3779b97f4a7c15; }
   };
 
   std::size_t classes_;
@@ -195,6 +193,14 @@ class Search {
     Position position{events_.First(), 0};
     while (events_.First() != kHead) {
       if ((++steps_ & 0x3ff) == 0 && Exhausted()) return Done(Verdict::kUnknown);
+      const bool is_fresh = position.event == events_.First() && position.of_class == 0;
+      const std::uint32_t holds = is_fresh ? Observation() : kHead;
+      if (holds != kHead) {
+        const bool taken = Take(holds, state_, true);
+        if (!taken && !Back(position)) return Done(Verdict::kInvalid);
+        if (taken) position = {events_.First(), 0};
+        continue;
+      }
       const Events::Event& event = events_[position.event];
       if (!event.is_return) {
         position = TryAnswered(position, event.operation);
@@ -203,8 +209,7 @@ class Search {
         position = TryUnanswered(position, event.time);
       } else {
         NoteReached(position.event);
-        if (trail_.empty()) return Done(Verdict::kInvalid);
-        position = Back();
+        if (!Back(position)) return Done(Verdict::kInvalid);
       }
     }
     return Done(Verdict::kValid);
@@ -220,6 +225,7 @@ class Search {
     Position position;
     State before;
     bool answered;
+    bool forced;  // no other choice needs to be tried
   };
 
   bool Exhausted() const {
@@ -269,18 +275,40 @@ class Search {
   Position TryAnswered(Position position, std::uint32_t operation) {
     const Operation& op = operations_[operation];
     const auto next = stepper_.Step(state_, op);
-    if (next && (*next == state_ || LeadsOn(op, *next))) {
-      set_.Toggle(fingerprints_[operation]);
-      if (seen_.Add(set_, *next, unanswered_.used())) {
-        trail_.push_back({position, state_, true});
-        state_ = *next;
-        events_.Lift(operation);
-        Need(op, -1);
-        return {events_.First(), 0};
-      }
-      set_.Toggle(fingerprints_[operation]);
+    if (next && (*next == state_ || LeadsOn(op, *next)) && Take(position.event, *next, false)) {
+      return {events_.First(), 0};
     }
     return {events_.Next(position.event), 0};
+  }
+
+  // Linearizes what is invoked there. False, and nothing is done, if that leads to where it was
+  // before.
+  bool Take(std::uint32_t event, State next, bool forced) {
+    const std::uint32_t operation = events_[event].operation;
+    set_.Toggle(fingerprints_[operation]);
+    if (!seen_.Add(set_, next, unanswered_.used())) {
+      set_.Toggle(fingerprints_[operation]);
+      return false;
+    }
+    trail_.push_back({{event, 0}, state_, true, forced});
+    state_ = next;
+    events_.Lift(operation);
+    Need(operations_[operation], -1);
+    return true;
+  }
+
+  // The invocation of an operation that may come next, only observes, and is right as things are;
+  // kHead if there is none. In any order in which it comes later it can be moved to here, for it
+  // changes nothing: it is taken at once, and nothing else is tried in its place.
+  std::uint32_t Observation() {
+    for (std::uint32_t event = events_.First(); !events_[event].is_return;
+         event = events_.Next(event)) {
+      const Operation& op = operations_[events_[event].operation];
+      if (!op.is_read() && !op.compared_unequal) continue;
+      const auto next = stepper_.Step(state_, op);
+      if (next && *next == state_) return event;
+    }
+    return kHead;
   }
 
   Position TryUnanswered(Position position, Time by) {
@@ -290,7 +318,7 @@ class Search {
     if (next && *next != state_ && CanHelp(*next) && LeadsOn(*op, *next)) {
       unanswered_.Use(of_class);
       if (seen_.Add(set_, *next, unanswered_.used())) {
-        trail_.push_back({position, state_, false});
+        trail_.push_back({position, state_, false, false});
         state_ = *next;
         return {events_.First(), 0};
       }
@@ -299,19 +327,26 @@ class Search {
     return {position.event, of_class + 1};
   }
 
-  Position Back() {
-    const Taken taken = trail_.back();
-    trail_.pop_back();
-    state_ = taken.before;
-    if (!taken.answered) {
-      unanswered_.GiveBack(taken.position.of_class);
-      return {taken.position.event, taken.position.of_class + 1};
+  // To the last choice that has alternatives; false if there is none.
+  bool Back(Position& position) {
+    while (!trail_.empty()) {
+      const Taken taken = trail_.back();
+      trail_.pop_back();
+      state_ = taken.before;
+      if (!taken.answered) {
+        unanswered_.GiveBack(taken.position.of_class);
+        position = {taken.position.event, taken.position.of_class + 1};
+        return true;
+      }
+      const std::uint32_t operation = events_[taken.position.event].operation;
+      set_.Toggle(fingerprints_[operation]);
+      events_.PutBack(operation);
+      Need(operations_[operation], 1);
+      if (taken.forced) continue;
+      position = {events_.Next(taken.position.event), 0};
+      return true;
     }
-    const std::uint32_t operation = events_[taken.position.event].operation;
-    set_.Toggle(fingerprints_[operation]);
-    events_.PutBack(operation);
-    Need(operations_[operation], 1);
-    return {events_.Next(taken.position.event), 0};
+    return false;
   }
 
   // Where only appends change the state, every answer still to come must continue it. The next one

@@ -118,18 +118,20 @@ class Locks {
   }
 
   void CheckHolds(std::vector<Hold>& holds) {
-    std::sort(holds.begin(), holds.end(), [](const Hold& a, const Hold& b) { return a.from < b.from; });
+    std::sort(holds.begin(), holds.end(),
+              [](const Hold& a, const Hold& b) { return a.from < b.from; });
     const Hold* longest = nullptr;
     for (const Hold& hold : holds) {
       if (hold.from >= hold.to) continue;
       if (longest != nullptr && hold.from < longest->to) {
-        findings_.Violated(kName, {hold.acquire, longest->acquire, longest->release, hold.release}, [&] {
-          return "client " + std::to_string(Op(hold.acquire).client) + " got the lock (" +
-                 Called(history_, Op(hold.acquire)) + ") while client " +
-                 std::to_string(Op(longest->acquire).client) + " held it (" +
-                 Called(history_, Op(longest->acquire)) + " to " +
-                 Called(history_, Op(longest->release)) + ")";
-        });
+        findings_.Violated(
+            kName, {hold.acquire, longest->acquire, longest->release, hold.release}, [&] {
+              return "client " + std::to_string(Op(hold.acquire).client) + " got the lock (" +
+                     Called(history_, Op(hold.acquire)) + ") while client " +
+                     std::to_string(Op(longest->acquire).client) + " held it (" +
+                     Called(history_, Op(longest->acquire)) + " to " +
+                     Called(history_, Op(longest->release)) + ")";
+            });
       }
       if (longest == nullptr || hold.to > longest->to) longest = &hold;
     }
@@ -143,6 +145,8 @@ class Locks {
 
 }  // namespace
 
-void CheckLock(const Index& index, Findings& findings) { Locks(index, findings).Check(); }
+void CheckLock(const Index& index, Findings& findings) {
+  Locks(index, findings).Check();
+}
 
 }  // namespace quorate::check

@@ -129,24 +129,30 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   app.add_flag("--json", arguments.json, "Print results.json, one line for each file");
   app.add_option("--results", arguments.results, "Write results.json to this file too");
   app.add_option("--time-limit", arguments.time_limit_s, "Seconds for the black-box search")
-      ->check(CLI::Range(0.001, 1e6))->capture_default_str();
+      ->check(CLI::Range(0.001, 1e6))
+      ->capture_default_str();
   app.add_option("--memory-limit", arguments.memory_limit_mib, "MiB for the black-box search")
-      ->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  app.add_option("--max-operations", arguments.check.read.max_operations,
-                 "Refuse larger histories")->capture_default_str();
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--max-operations", arguments.check.read.max_operations, "Refuse larger histories")
+      ->capture_default_str();
   app.add_flag("--black-box", arguments.check.always_black_box,
                "Search for an order of histories with indices too");
   app.add_option("--availability-limit", arguments.availability_s,
                  "Seconds from a fault until strong reads are served again")
-      ->check(CLI::Range(0.0, 1e6))->capture_default_str();
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
   app.add_option("--healthy-errors", arguments.check.healthy_error_rate,
                  "Share of operations that may fail while no fault is active")
-      ->check(CLI::Range(0.0, 1.0))->capture_default_str();
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
 }
 
 int Run(int argc, char** argv) {
-  CLI::App app("Checks histories of a store against what each operation was promised.\n"
-               "Exit: 0 valid, 1 invalid, 2 unknown, 64 usage, 65 malformed, 66 cannot open, 71 out of memory, 73 cannot write.");
+  CLI::App app(
+      "Checks histories of a store against what each operation was promised.\n"
+      "Exit: 0 valid, 1 invalid, 2 unknown, 64 usage, 65 malformed, 66 cannot open, 71 out of "
+      "memory, 73 cannot write.");
   Arguments arguments;
   AddOptions(app, arguments);
   try {
@@ -166,7 +172,8 @@ int Run(int argc, char** argv) {
     return kExitUsage;
   }
   if (app.count("--init") > 0) options.read.initial = arguments.initial;
-  options.time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(arguments.time_limit_s * 1000));
+  options.time_limit =
+      std::chrono::milliseconds(static_cast<std::int64_t>(arguments.time_limit_s * 1000));
   options.memory_limit = arguments.memory_limit_mib << 20;
   options.availability_limit_us = static_cast<Time>(arguments.availability_s * 1e6);
   return arguments.corpus.empty() ? CheckFiles(arguments) : CheckCorpus(arguments);
@@ -176,7 +183,8 @@ int Run(int argc, char** argv) {
 }  // namespace quorate::check
 
 int main(int argc, char** argv) {
-  // Memory that was freed is used again rather than given back: page faults were a quarter of the time.
+  // Memory that was freed is used again rather than given back: page faults were a quarter of the
+  // time.
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, -1);
   try {

@@ -11,15 +11,24 @@ namespace {
 
 std::optional<Function> FunctionNamed(std::string_view name) {
   static constexpr std::array<std::pair<std::string_view, Function>, 18> kNames{{
-      {"read", Function::kRead},       {"get", Function::kRead},
-      {"r", Function::kRead},          {"write", Function::kWrite},
-      {"put", Function::kWrite},       {"w", Function::kWrite},
-      {"cas", Function::kCas},         {"append", Function::kAppend},
-      {"add", Function::kAdd},         {"inc", Function::kAdd},
-      {"delete", Function::kDelete},   {"transfer", Function::kTransfer},
-      {"acquire", Function::kAcquire}, {"release", Function::kRelease},
-      {"use", Function::kUse},         {"txn", Function::kTransaction},
-      {"lock", Function::kAcquire},    {"unlock", Function::kRelease},
+      {"read", Function::kRead},
+      {"get", Function::kRead},
+      {"r", Function::kRead},
+      {"write", Function::kWrite},
+      {"put", Function::kWrite},
+      {"w", Function::kWrite},
+      {"cas", Function::kCas},
+      {"append", Function::kAppend},
+      {"add", Function::kAdd},
+      {"inc", Function::kAdd},
+      {"delete", Function::kDelete},
+      {"transfer", Function::kTransfer},
+      {"acquire", Function::kAcquire},
+      {"release", Function::kRelease},
+      {"use", Function::kUse},
+      {"txn", Function::kTransaction},
+      {"lock", Function::kAcquire},
+      {"unlock", Function::kRelease},
   }};
   for (const auto& [known, function] : kNames) {
     if (known == name) return function;
@@ -52,9 +61,9 @@ class EdnHistory {
     if (!edn_.error().empty()) return Malformed(edn_.line_number(), edn_.error());
     if (!any) return ReadError{ReadError::Kind::kEmpty, {}, 0, "the file has nothing but comments"};
     if (enclosed && !edn_.Close(open == '[' ? ']' : ')')) {
-      return Malformed(edn_.line_number(),
-                       std::string("the file is cut off: the '") + static_cast<char>(open) +
-                           "' of line " + std::to_string(first_line) + " is not closed");
+      return Malformed(edn_.line_number(), std::string("the file is cut off: the '") +
+                                               static_cast<char>(open) + "' of line " +
+                                               std::to_string(first_line) + " is not closed");
     }
     if (edn_.PeekDatum() >= 0 || !edn_.error().empty()) {
       return Malformed(edn_.line_number(), "more follows the end of the history");
@@ -70,7 +79,8 @@ class EdnHistory {
   }
 
   bool Event(const Edn& event, std::uint64_t line) {
-    if (event.kind != Edn::Kind::kMap) return Says("expected an operation: {:process .. :type .. :f ..}");
+    if (event.kind != Edn::Kind::kMap)
+      return Says("expected an operation: {:process .. :type .. :f ..}");
     const Edn* process = event.Find("process");
     const Edn* type = event.Find("type");
     const Edn* f = event.Find("f");
@@ -150,8 +160,7 @@ class EdnHistory {
     const bool is_map = datum.kind == Edn::Kind::kMap;
     for (std::size_t i = 0; i < datum.items.size(); i += is_map ? 2 : 1) {
       const Value item = ToValue(datum.items[i]);
-      items.push_back(
-          is_map ? history_.values.List({item, ToValue(datum.items[i + 1])}) : item);
+      items.push_back(is_map ? history_.values.List({item, ToValue(datum.items[i + 1])}) : item);
     }
     return history_.values.List(items);
   }
@@ -170,8 +179,7 @@ class EdnHistory {
 
   void Finish() {
     history_.format = Format::kEdn;
-    history_.model =
-        options_.model == Model::kUnknown ? Recognised() : options_.model;
+    history_.model = options_.model == Model::kUnknown ? Recognised() : options_.model;
     switch (history_.model) {
       case Model::kRegister:
       case Model::kMultiRegister:

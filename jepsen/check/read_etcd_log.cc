@@ -142,9 +142,9 @@ ReadResult ReadEtcdLog(ByteStream& stream, const ReadOptions& options) {
       return Malformed(stream.line_number() - 1, log.error());
     }
     if (++lines / 2 > options.max_operations) {
-      return Malformed(stream.line_number() - 1,
-                       "more than " + std::to_string(options.max_operations) +
-                           " operations: raise --max-operations");
+      return Malformed(stream.line_number() - 1, "more than " +
+                                                     std::to_string(options.max_operations) +
+                                                     " operations: raise --max-operations");
     }
   }
   if (!stream.error().empty()) return Malformed(stream.line_number(), stream.error());

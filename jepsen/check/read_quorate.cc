@@ -68,8 +68,9 @@ bool ReadFunction(JsonScanner& json, Function& function) {
       {"release", Function::kRelease},
       {"use", Function::kUse},
   }};
-  return OneOf(json, kNames, function,
-               "one of read, write, cas, append, add, delete, transfer, acquire, release, use as \"f\"");
+  return OneOf(
+      json, kNames, function,
+      "one of read, write, cas, append, add, delete, transfer, acquire, release, use as \"f\"");
 }
 
 bool ReadOutcome(JsonScanner& json, Outcome& outcome) {
@@ -101,8 +102,7 @@ bool ReadBasis(JsonScanner& json, Basis& basis) {
        {"lease", Basis::kLease},
        {"none", Basis::kNone},
        {"", Basis::kMissing}}};
-  return OneOf(json, kNames, basis,
-               "none, read_index, lease, anchor or commit as \"basis\"");
+  return OneOf(json, kNames, basis, "none, read_index, lease, anchor or commit as \"basis\"");
 }
 
 // Differences of two of them must not overflow.
@@ -326,7 +326,8 @@ class Line {
     bool first = true;
     if (!json_.EnterObject()) return false;
     while (json_.NextKey(key, first)) {
-      if (json_.Peek() == 'n' ? !json_.Skip() : !FailureMember(TagInLine(key), failure)) return false;
+      if (json_.Peek() == 'n' ? !json_.Skip() : !FailureMember(TagInLine(key), failure))
+        return false;
     }
     operation_.failure = static_cast<std::uint32_t>(history_.failures.size());
     history_.failures.push_back(failure);
@@ -369,8 +370,7 @@ class Line {
       return Says("expected [old, new] as \"value\" of cas #" + std::to_string(op.number));
     }
     if (op.outcome == Outcome::kFail && op.failure != 0) {
-      op.compared_unequal =
-          history_.values.text(history_.failure(op).code) == "COMPARE_FAILED";
+      op.compared_unequal = history_.values.text(history_.failure(op).code) == "COMPARE_FAILED";
     }
     history_.operations.push_back(op);
     return true;
@@ -440,9 +440,9 @@ ReadResult ReadQuorate(ByteStream& stream, const ReadOptions& options) {
     }
     is_first = false;
     if (history.operations.size() > options.max_operations) {
-      return Malformed(stream.line_number() - 1,
-                       "more than " + std::to_string(options.max_operations) +
-                           " operations: raise --max-operations");
+      return Malformed(stream.line_number() - 1, "more than " +
+                                                     std::to_string(options.max_operations) +
+                                                     " operations: raise --max-operations");
     }
   }
   if (!stream.error().empty()) return Malformed(stream.line_number(), stream.error());

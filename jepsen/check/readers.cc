@@ -31,7 +31,7 @@ Seen Recognise(std::string_view text) {
     return inner == std::string_view::npos || text[inner] == '"' ? Seen::kJson : Seen::kEdn;
   }
   return std::string_view("[(;#").find(text.front()) != std::string_view::npos ? Seen::kEdn
-                                                                              : Seen::kOther;
+                                                                               : Seen::kOther;
 }
 
 void SkipMark(ByteStream& stream) {
@@ -58,7 +58,8 @@ ReadResult ReadRecognised(ByteStream& stream, const ReadOptions& options) {
   switch (Recognise(stream.Ahead(kLookedAt))) {
     case Seen::kNothing:
       if (!stream.error().empty()) return Malformed(0, stream.error());
-      return ReadError{ReadError::Kind::kEmpty, {}, 0, "the file is empty: there is nothing to check"};
+      return ReadError{
+          ReadError::Kind::kEmpty, {}, 0, "the file is empty: there is nothing to check"};
     case Seen::kJson:
       SkipMark(stream);
       return ReadQuorate(stream, options);
@@ -92,7 +93,8 @@ ReadResult ReadStream(ByteStream& stream, const std::string& name, const ReadOpt
   history.file = name;
   ApplyOptions(options, history);
   if (history.model == Model::kUnknown) {
-    ReadError error = Malformed(0, "the history does not name a known model: use --model with one of " + ModelNames());
+    ReadError error = Malformed(
+        0, "the history does not name a known model: use --model with one of " + ModelNames());
     error.file = name;
     return error;
   }

@@ -71,7 +71,8 @@ class Refusals {
     const FirstSight sight = index_.SightAbove(failure.have);
     if (sight.at >= op.invoked) return;
     findings_.Violated(kName, {at, sight.operation}, [&] {
-      return Called(history_, op) + " was refused as FUTURE_TOKEN, nothing being committed beyond index " +
+      return Called(history_, op) +
+             " was refused as FUTURE_TOKEN, nothing being committed beyond index " +
              std::to_string(failure.have) + ", but " +
              Called(history_, index_.operation(sight.operation)) + " had shown index " +
              std::to_string(ShownIndex(index_.operation(sight.operation))) + " before";
@@ -95,8 +96,8 @@ class Refusals {
       if (reads.all < kFewest || reads.refused * 2 <= reads.all) continue;
       findings_.Violated(kName, {reads.example}, [&, node = node, reads = reads] {
         const Operation& op = index_.operation(reads.example);
-        return "node " + std::to_string(node) + " refused " + std::to_string(reads.refused) + " of " +
-               std::to_string(reads.all) + " reads while no fault was active, e.g. " +
+        return "node " + std::to_string(node) + " refused " + std::to_string(reads.refused) +
+               " of " + std::to_string(reads.all) + " reads while no fault was active, e.g. " +
                Called(history_, op) + " as " +
                PlainText(history_.values, history_.failure(op).code);
       });

@@ -70,10 +70,11 @@ std::string StalenessTable(const Report& report) {
     const auto& bounds = StalenessBounds();
     for (std::size_t i = 0; i < staleness.measured.size(); ++i) {
       if (staleness.promised[i] == 0 && staleness.measured[i] == 0) continue;
-      const std::string bound = i < bounds.size() ? Printed("<=%gms", double(bounds[i]) / 1000) : "more";
+      const std::string bound =
+          i < bounds.size() ? Printed("<=%gms", double(bounds[i]) / 1000) : "more";
       text += Printed("  %s %llu|%llu", bound.c_str(),
-                     static_cast<unsigned long long>(staleness.promised[i]),
-                     static_cast<unsigned long long>(staleness.measured[i]));
+                      static_cast<unsigned long long>(staleness.promised[i]),
+                      static_cast<unsigned long long>(staleness.measured[i]));
     }
     text += '\n';
   }
@@ -84,7 +85,7 @@ std::string StalenessTable(const Report& report) {
 
 const std::vector<std::uint64_t>& StalenessBounds() {
   static const std::vector<std::uint64_t> bounds = {
-      0,       1'000,   2'000,   5'000,     10'000,    20'000,    50'000,    100'000,
+      0,       1'000,   2'000,     5'000,     10'000,    20'000,     50'000,    100'000,
       200'000, 500'000, 1'000'000, 2'000'000, 5'000'000, 10'000'000, 60'000'000};
   return bounds;
 }
@@ -122,28 +123,28 @@ std::string ToJson(const Report& report) {
   for (const auto& [level, staleness] : report.staleness) {
     json["staleness"][level] = ToJson(staleness);
   }
-  for (const Availability& fault : report.availability) json["availability"].push_back(ToJson(fault));
+  for (const Availability& fault : report.availability)
+    json["availability"].push_back(ToJson(fault));
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 std::string Summary(const Report& report) {
-  std::string text = Printed("%s: %s (%s, %llu operations; read in %.0f ms, checked in %.0f ms)\n",
-                            report.file.c_str(), std::string(Name(report.verdict())).c_str(),
-                            std::string(Name(report.model)).c_str(),
-                            static_cast<unsigned long long>(report.operations), report.read_ms,
-                            report.check_ms);
+  std::string text = Printed(
+      "%s: %s (%s, %llu operations; read in %.0f ms, checked in %.0f ms)\n", report.file.c_str(),
+      std::string(Name(report.verdict())).c_str(), std::string(Name(report.model)).c_str(),
+      static_cast<unsigned long long>(report.operations), report.read_ms, report.check_ms);
   text += "  checker          verdict      checked  violations       ms  \n";
   for (const CheckerResult& checker : report.checkers) {
     text += Printed("  %-16s %-8s %11llu %11llu %8.1f  %.200s\n", checker.name.c_str(),
-                   std::string(Name(checker.verdict)).c_str(),
-                   static_cast<unsigned long long>(checker.checked),
-                   static_cast<unsigned long long>(checker.found), checker.took_ms,
-                   checker.detail.c_str());
+                    std::string(Name(checker.verdict)).c_str(),
+                    static_cast<unsigned long long>(checker.checked),
+                    static_cast<unsigned long long>(checker.found), checker.took_ms,
+                    checker.detail.c_str());
   }
   text += StalenessTable(report);
   for (const Availability& fault : report.availability) {
     text += Printed("  fault %llu %s at %.2f s: ", static_cast<unsigned long long>(fault.id),
-                   fault.fault.c_str(), double(fault.at) / 1e6);
+                    fault.fault.c_str(), double(fault.at) / 1e6);
     if (fault.served_after_us >= 0) {
       text += Printed("strong reads after %.2f s, ", double(fault.served_after_us) / 1e6);
     }
@@ -157,7 +158,8 @@ std::string Summary(const Report& report) {
     text += '\n';
   }
   if (report.violations.size() > kShownViolations) {
-    text += Printed("  and %zu more, in the results\n", report.violations.size() - kShownViolations);
+    text +=
+        Printed("  and %zu more, in the results\n", report.violations.size() - kShownViolations);
   }
   return text;
 }

@@ -16,7 +16,7 @@ struct Violation {
   std::string sentence;
   std::vector<std::uint64_t> operations;  // their numbers; the first is the one to look at
   Time at = 0;
-  std::string key;                        // empty: of no single key
+  std::string key;  // empty: of no single key
 };
 
 struct CheckerResult {
@@ -30,13 +30,14 @@ struct CheckerResult {
 
 // Of one level. Buckets count reads; the last one has no bound.
 struct Staleness {
-  std::vector<std::uint64_t> promised;       // by what was promised (the certificate's age, else the request's)
+  std::vector<std::uint64_t>
+      promised;  // by what was promised (the certificate's age, else the request's)
   std::vector<std::uint64_t> measured;
   std::uint64_t reads = 0;
-  std::uint64_t unpromised = 0;              // reads without any bound
-  std::vector<std::uint64_t> promised_us;    // a sample of reads, side by side, ordered by time
+  std::uint64_t unpromised = 0;            // reads without any bound
+  std::vector<std::uint64_t> promised_us;  // a sample of reads, side by side, ordered by time
   std::vector<std::uint64_t> measured_us;
-  double tightness = 0;                      // mean of measured / promised, where both are above 0
+  double tightness = 0;  // mean of measured / promised, where both are above 0
 };
 
 // Upper bounds of the buckets.

@@ -40,7 +40,8 @@ std::string PlainText(const ValueTable& values, Value value) {
 }
 
 double MillisecondsSince(std::chrono::steady_clock::time_point begun) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun)
+      .count();
 }
 
 }  // namespace quorate::check

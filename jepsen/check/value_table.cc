@@ -35,9 +35,13 @@ std::uint64_t Hash(std::uint64_t seed, std::string_view bytes) {
 
 ValueTable::ValueTable() : entries_(1), hashes_(1), slots_(1 << 10) {}
 
-Value ValueTable::Number(std::int64_t number) { return Intern(Kind::kNumber, number, {}); }
+Value ValueTable::Number(std::int64_t number) {
+  return Intern(Kind::kNumber, number, {});
+}
 
-Value ValueTable::Text(std::string_view text) { return Intern(Kind::kText, 0, text); }
+Value ValueTable::Text(std::string_view text) {
+  return Intern(Kind::kText, 0, text);
+}
 
 Value ValueTable::List(const std::vector<Value>& items) {
   return Intern(Kind::kList, 0,

@@ -53,7 +53,8 @@ class Bank {
     row.checked += reads.size();
     row.detail = "sum, no debts, balances by replay";
     if (skipped_ > 0) {
-      row.detail += " (" + std::to_string(skipped_) + " reads by their sum only: too many transfers of unknown outcome)";
+      row.detail += " (" + std::to_string(skipped_) +
+                    " reads by their sum only: too many transfers of unknown outcome)";
     }
   }
 
@@ -77,14 +78,15 @@ class Bank {
       sum = Plus(sum, balance);
       if (balance >= 0) continue;
       findings_.Violated("bank", {at}, [&, account = account, balance = balance] {
-        return Called(history_, read) + " found account " + account + " at " + std::to_string(balance);
+        return Called(history_, read) + " found account " + account + " at " +
+               std::to_string(balance);
       });
     }
     if (!total_) total_ = history_.total.value_or(sum);
     if (sum == *total_) return;
     findings_.Violated("bank", {at}, [&] {
-      return Called(history_, read) + " found " + std::to_string(sum) + " in all accounts together, not " +
-             std::to_string(*total_);
+      return Called(history_, read) + " found " + std::to_string(sum) +
+             " in all accounts together, not " + std::to_string(*total_);
     });
   }
 
@@ -154,7 +156,8 @@ class Bank {
       const auto expected = expected_.find(account);
       if (expected != expected_.end() && expected->second == balance) continue;
       return Called(history_, read) + " at index " + std::to_string(read.certificate.index) +
-             " found account " + account + " at " + std::to_string(balance) + "; by the transfers until then it had " +
+             " found account " + account + " at " + std::to_string(balance) +
+             "; by the transfers until then it had " +
              std::to_string(expected == expected_.end() ? 0 : expected->second);
     }
     return Called(history_, read) + " is wrong";
@@ -173,6 +176,8 @@ class Bank {
 
 }  // namespace
 
-void CheckBank(const Index& index, Findings& findings) { Bank(index, findings).Check(); }
+void CheckBank(const Index& index, Findings& findings) {
+  Bank(index, findings).Check();
+}
 
 }  // namespace quorate::check

@@ -130,14 +130,16 @@ class Registers {
 
   void BlameWriter(Position read, const KeyAndValue& made) {
     const Operation& op = Op(read);
-    const std::string seen = Describe(history_, op) + ", made at index " + std::to_string(op.revision);
+    const std::string seen =
+        Describe(history_, op) + ", made at index " + std::to_string(op.revision);
     for (const Position other : certain_[made]) {
       const Operation& writer = Op(other);
       findings_.Violated("exactly-once", {read, other}, [&] {
         if (writer.outcome == Outcome::kFail) {
           return seen + ": by " + Called(history_, writer) + ", which had failed as not executed";
         }
-        return seen + ": " + Called(history_, writer) + " took effect twice, and was acknowledged at index " +
+        return seen + ": " + Called(history_, writer) +
+               " took effect twice, and was acknowledged at index " +
                std::to_string(ShownIndex(writer));
       });
       return;
@@ -149,9 +151,8 @@ class Registers {
       });
       return;
     }
-    findings_.Violated(Name(op.level), {read}, [&] {
-      return seen + ", which nobody had written by then";
-    });
+    findings_.Violated(Name(op.level), {read},
+                       [&] { return seen + ", which nobody had written by then"; });
   }
 
   void CheckRead(Position at) {
@@ -279,11 +280,11 @@ class Registers {
     for (const Position candidate : unknown_[{op.key, old}]) {
       if (candidate != kNowhere && Op(candidate).invoked <= sighted) return;
     }
-    findings_.Violated("strong", {at, latest == kNowhere ? kNowhere : index_.writes()[latest].operation},
-                       [&] {
-                         return Describe(history_, op) + " at index " + std::to_string(index) +
-                                ", but the value before was " + history_.values.Show(before);
-                       });
+    findings_.Violated(
+        "strong", {at, latest == kNowhere ? kNowhere : index_.writes()[latest].operation}, [&] {
+          return Describe(history_, op) + " at index " + std::to_string(index) +
+                 ", but the value before was " + history_.values.Show(before);
+        });
   }
 
   Index& index_;
@@ -300,6 +301,8 @@ class Registers {
 
 }  // namespace
 
-void CheckRegisters(Index& index, Findings& findings) { Registers(index, findings).Check(); }
+void CheckRegisters(Index& index, Findings& findings) {
+  Registers(index, findings).Check();
+}
 
 }  // namespace quorate::check

@@ -31,13 +31,13 @@ class Sets {
 
  private:
   struct Element {
-    std::uint64_t index = kAbsent;     // of the first answered add
+    std::uint64_t index = kAbsent;  // of the first answered add
     Position add = kNowhere;
-    Time maybe_from = kNever;          // an add of unknown outcome began
+    Time maybe_from = kNever;  // an add of unknown outcome began
     Position maybe = kNowhere;
     Position failed = kNowhere;
-    std::uint64_t seen_at = kAbsent;   // the smallest index of a read that had it
-    std::uint64_t lacked_at = 0;       // the largest of one that had not, after the first that had
+    std::uint64_t seen_at = kAbsent;  // the smallest index of a read that had it
+    std::uint64_t lacked_at = 0;      // the largest of one that had not, after the first that had
   };
   struct Key {
     std::unordered_map<Value, Element> elements;
@@ -112,8 +112,8 @@ class Sets {
 
   void Phantom(Position at, Value value, const Element* element) {
     const bool failed = element != nullptr && element->failed != kNowhere;
-    const Position other = element == nullptr ? kNowhere
-                           : failed           ? element->failed
+    const Position other = element == nullptr         ? kNowhere
+                           : failed                   ? element->failed
                            : element->add != kNowhere ? element->add
                                                       : element->maybe;
     findings_.Violated(failed ? "exactly-once" : Name(Op(at).level), {at, other}, [&] {
@@ -123,9 +123,8 @@ class Sets {
       if (other == kNowhere) return text + "nobody added";
       text += Called(history_, Op(other));
       if (failed) return text + " added, which had failed as not executed";
-      return text + (element->add != kNowhere
-                         ? " added at index " + std::to_string(element->index)
-                         : " began to add only later");
+      return text + (element->add != kNowhere ? " added at index " + std::to_string(element->index)
+                                              : " began to add only later");
     });
   }
 
@@ -165,6 +164,8 @@ class Sets {
 
 }  // namespace
 
-void CheckSets(const Index& index, Findings& findings) { Sets(index, findings).Check(); }
+void CheckSets(const Index& index, Findings& findings) {
+  Sets(index, findings).Check();
+}
 
 }  // namespace quorate::check

@@ -102,7 +102,8 @@ class Sums {
       if (op.is_read()) {
         if (op.ok() && op.has_result && op.revision != kAbsent) AddRead(i);
       } else if (op.outcome == Outcome::kInfo || (op.ok() && ShownIndex(op) == kAbsent)) {
-        lines_[op.key].loose.push_back({i, Amount(op.value), history_.values.text(op.value), false});
+        lines_[op.key].loose.push_back(
+            {i, Amount(op.value), history_.values.text(op.value), false});
       } else if (op.ok()) {
         AddWrite(i);
       }
@@ -175,7 +176,8 @@ class Sums {
 
   void NotAState(Position at) {
     findings_.Violated(Op(at).is_read() ? Name(Op(at).level) : "exactly-once", {at}, [&] {
-      return Describe(history_, Op(at)) + ", which is no state of a " + std::string(Name(history_.model));
+      return Describe(history_, Op(at)) + ", which is no state of a " +
+             std::string(Name(history_.model));
     });
   }
 
@@ -218,12 +220,11 @@ class Sums {
 
   void Differ(const Point& point, const Point& other) {
     const Operation& op = Op(point.operation);
-    findings_.Violated(op.is_read() ? Name(op.level) : "exactly-once",
-                       {point.operation, other.operation}, [&] {
-                         return Describe(history_, op) + ", made at index " +
-                                std::to_string(point.index) + ", but " +
-                                Describe(history_, Op(other.operation)) + " there";
-                       });
+    findings_.Violated(
+        op.is_read() ? Name(op.level) : "exactly-once", {point.operation, other.operation}, [&] {
+          return Describe(history_, op) + ", made at index " + std::to_string(point.index) +
+                 ", but " + Describe(history_, Op(other.operation)) + " there";
+        });
   }
 
   // From one known state to the next, by the writes between and some of unknown outcome.
@@ -386,26 +387,31 @@ class Sums {
                 " to " + std::to_string(target.number) +
                 ", which the additions between do not add up to";
       } else if (rest.empty()) {
-        text += ": what stood there at index " + std::to_string(from.index) + " is not there any more";
+        text +=
+            ": what stood there at index " + std::to_string(from.index) + " is not there any more";
       } else {
         text += ": " + since + " came \"" + rest.substr(0, 80) + '"';
       }
-      if (blamed == kNowhere) return text + (is_counter_ || rest.empty() ? "" : ", which nobody appended then");
+      if (blamed == kNowhere)
+        return text + (is_counter_ || rest.empty() ? "" : ", which nobody appended then");
       const Operation& writer = Op(blamed);
-      return text + (writer.outcome == Outcome::kFail
-                         ? ", from " + Called(history_, writer) + ", which had failed as not executed"
-                         : ", from " + Called(history_, writer) + ", which took effect elsewhere: twice");
+      return text +
+             (writer.outcome == Outcome::kFail
+                  ? ", from " + Called(history_, writer) + ", which had failed as not executed"
+                  : ", from " + Called(history_, writer) + ", which took effect elsewhere: twice");
     });
   }
 
   // Who else had the piece that comes first.
   Position Writer(const Line& line, Value key, std::string_view rest) const {
     for (const Loose& loose : line.loose) {
-      if (loose.used && !loose.piece.empty() && rest.starts_with(loose.piece)) return loose.operation;
+      if (loose.used && !loose.piece.empty() && rest.starts_with(loose.piece))
+        return loose.operation;
     }
     for (Position i = 0; i < history_.operations.size(); ++i) {
       const Operation& op = history_.operations[i];
-      if (op.function != Function::kAppend || op.key != key || op.outcome == Outcome::kInfo) continue;
+      if (op.function != Function::kAppend || op.key != key || op.outcome == Outcome::kInfo)
+        continue;
       const std::string_view piece = history_.values.text(op.value);
       if (!piece.empty() && rest.starts_with(piece)) return i;
     }
@@ -453,12 +459,13 @@ class Sums {
   const History& history_;
   Findings& findings_;
   const bool is_counter_;
-  std::unordered_map<std::uint64_t, Position> proofs_;  // index of a write that only reads show: the first of them
+  std::unordered_map<std::uint64_t, Position>
+      proofs_;  // index of a write that only reads show: the first of them
   std::unordered_map<Value, Line> lines_;
-  int tries_ = 0;           // left, of the present gap
+  int tries_ = 0;              // left, of the present gap
   bool proves_write_ = false;  // its end is a write that only a read shows
   bool target_moved_ = false;
-  std::size_t room_ = 0;           // indices left in it, for SubsetSum
+  std::size_t room_ = 0;             // indices left in it, for SubsetSum
   std::vector<std::uint64_t> free_;  // indices in it that no write is known to have, descending
   std::vector<Loose*> chosen_;       // for it so far, in order
   std::uint64_t undecided_ = 0;
@@ -466,6 +473,8 @@ class Sums {
 
 }  // namespace
 
-void CheckSums(Index& index, Findings& findings) { Sums(index, findings).Check(); }
+void CheckSums(Index& index, Findings& findings) {
+  Sums(index, findings).Check();
+}
 
 }  // namespace quorate::check

@@ -101,8 +101,8 @@ TEST_P(AgainstAllOrders, Agrees) {
     ++(expected ? valid : invalid);
     if (expected) continue;
     // What is left after shrinking is impossible too, and no larger.
-    const std::vector<Operation> small = Shrink(stepper, history.values, history.operations,
-                                                found.stuck_at, Budget());
+    const std::vector<Operation> small =
+        Shrink(stepper, history.values, history.operations, found.stuck_at, Budget());
     ASSERT_FALSE(AllOrders(small, stepper).Exists(stepper.Initial())) << "history " << i;
     ASSERT_LE(small.size(), history.operations.size());
   }
@@ -110,7 +110,8 @@ TEST_P(AgainstAllOrders, Agrees) {
   EXPECT_GT(invalid, 500);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, AgainstAllOrders, testing::Values(Model::kRegister, Model::kAppend),
+INSTANTIATE_TEST_SUITE_P(Models, AgainstAllOrders,
+                         testing::Values(Model::kRegister, Model::kAppend),
                          [](const auto& model) { return std::string(Name(model.param)); });
 
 Verdict VerdictOf(std::string_view text, const CheckOptions& options = {}) {
@@ -121,12 +122,14 @@ Verdict VerdictOf(std::string_view text, const CheckOptions& options = {}) {
   return Verdict::kUnknown;
 }
 
-std::string Event(int process, const std::string& type, const std::string& f, const std::string& value) {
-  return "{:process " + std::to_string(process) + ", :type :" + type + ", :f :" + f +
-         ", :value " + value + "}\n";
+std::string Event(int process, const std::string& type, const std::string& f,
+                  const std::string& value) {
+  return "{:process " + std::to_string(process) + ", :type :" + type + ", :f :" + f + ", :value " +
+         value + "}\n";
 }
 
-std::string Done(int process, const std::string& f, const std::string& value, const std::string& result) {
+std::string Done(int process, const std::string& f, const std::string& value,
+                 const std::string& result) {
   return Event(process, "invoke", f, value) + Event(process, "ok", f, result);
 }
 
@@ -143,12 +146,16 @@ TEST(Models, TellValidFromInvalid) {
        Done(0, "add", "2", "2") + Done(0, "read", "nil", "[]")},
       {"lock", Done(0, "acquire", "nil", "nil") + Done(0, "release", "nil", "nil"),
        Done(0, "acquire", "nil", "nil") + Done(1, "acquire", "nil", "nil")},
-      {"bank", Done(0, "read", "nil", "{\"a\" 5, \"b\" 5}") + Done(0, "transfer", "[\"a\" \"b\" 2]", "nil") +
-                   Done(0, "read", "nil", "{\"a\" 3, \"b\" 7}"),
-       Done(0, "read", "nil", "{\"a\" 5, \"b\" 5}") + Done(0, "transfer", "[\"a\" \"b\" 2]", "nil") +
+      {"bank",
+       Done(0, "read", "nil", "{\"a\" 5, \"b\" 5}") +
+           Done(0, "transfer", "[\"a\" \"b\" 2]", "nil") +
+           Done(0, "read", "nil", "{\"a\" 3, \"b\" 7}"),
+       Done(0, "read", "nil", "{\"a\" 5, \"b\" 5}") +
+           Done(0, "transfer", "[\"a\" \"b\" 2]", "nil") +
            Done(0, "read", "nil", "{\"a\" 5, \"b\" 7}")},
-      {"multi-register", Done(0, "txn", "[[:write :x 1]]", "[[:write :x 1]]") +
-                             Done(0, "txn", "[[:read :x nil] [:read :y nil]]", "[[:read :x 1] [:read :y 0]]"),
+      {"multi-register",
+       Done(0, "txn", "[[:write :x 1]]", "[[:write :x 1]]") +
+           Done(0, "txn", "[[:read :x nil] [:read :y nil]]", "[[:read :x 1] [:read :y 0]]"),
        Done(0, "txn", "[[:write :x 1]]", "[[:write :x 1]]") +
            Done(0, "txn", "[[:read :x nil] [:read :y nil]]", "[[:read :x 1] [:read :y 2]]")},
       {"register", Done(0, "cas", "[0 1]", "[0 1]") + Done(0, "read", "nil", "1"),

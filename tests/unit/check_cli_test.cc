@@ -13,14 +13,18 @@
 namespace quorate::check {
 namespace {
 
-const std::string kHeader = R"({"format":"quorate-history-1","workload":"register","nodes":3})" "\n";
+const std::string kHeader = R"({"format":"quorate-history-1","workload":"register","nodes":3})"
+                            "\n";
 const std::string kWrite =
-    R"({"op":1,"client":0,"f":"write","key":"k","value":1,"invoked":0,"returned":9,"type":"ok","revision":1})" "\n";
-const std::string kEnd = R"({"end":60})" "\n";
+    R"({"op":1,"client":0,"f":"write","key":"k","value":1,"invoked":0,"returned":9,"type":"ok","revision":1})"
+    "\n";
+const std::string kEnd = R"({"end":60})"
+                         "\n";
 
 std::string Read(const std::string& result, int revision, const std::string& certificate) {
   return R"({"op":2,"client":1,"f":"read","key":"k","level":"bounded","max_age_us":1,"invoked":20,"returned":30,)"
-         R"("type":"ok","result":)" + result + R"(,"revision":)" + std::to_string(revision) + certificate + "}\n";
+         R"("type":"ok","result":)" +
+         result + R"(,"revision":)" + std::to_string(revision) + certificate + "}\n";
 }
 
 class CheckCli : public testing::Test {
@@ -50,8 +54,10 @@ class CheckCli : public testing::Test {
     return WEXITSTATUS(std::system(command.c_str()));  // NOLINT(concurrency-mt-unsafe)
   }
 
-  const std::string valid_ = kHeader + kWrite + Read("1", 1, R"(,"certificate":{"index":1})") + kEnd;
-  const std::string invalid_ = kHeader + kWrite + Read("null", 0, R"(,"certificate":{"index":0})") + kEnd;
+  const std::string valid_ =
+      kHeader + kWrite + Read("1", 1, R"(,"certificate":{"index":1})") + kEnd;
+  const std::string invalid_ =
+      kHeader + kWrite + Read("null", 0, R"(,"certificate":{"index":0})") + kEnd;
   const std::string unknown_ = kHeader + kWrite + Read("1", 1, "") + kEnd;
 
  private:

@@ -23,14 +23,18 @@ std::string ErrorOf(std::string_view text, const ReadOptions& options = {}) {
   return error != nullptr ? error->Show() : std::string();
 }
 
-const std::string kHeader = R"({"format":"quorate-history-1","workload":"register","nodes":3})" "\n";
+const std::string kHeader = R"({"format":"quorate-history-1","workload":"register","nodes":3})"
+                            "\n";
 
-std::string WithOperation(const std::string& line) { return kHeader + line + '\n'; }
+std::string WithOperation(const std::string& line) {
+  return kHeader + line + '\n';
+}
 
 TEST(Edn, ReadsEachKindOfDatum) {
   const std::string text =
       "nil 17 -3 +4 12N 1.5 :key sym \"a\\n\\\"b\\u00e9\" \\x \\newline [1 [2]] (1 2) #{1} "
-      "{:a 1, :b [2 3]} #inst \"2020\" #_ {:gone 1} ; comment\n #jepsen.independent/tuple [1 2] true";
+      "{:a 1, :b [2 3]} #inst \"2020\" #_ {:gone 1} ; comment\n #jepsen.independent/tuple [1 2] "
+      "true";
   ByteStream stream(text);
   EdnReader reader(stream);
   std::vector<Edn> data;
@@ -137,7 +141,8 @@ TEST(ReadEtcdLog, SaysWhatIsWrong) {
             std::string::npos);
   EXPECT_NE(ErrorOf("INFO  jepsen.util - 0 :invoke :write x").find("expected a number"),
             std::string::npos);
-  EXPECT_NE(ErrorOf("INFO  jepsen.util - 0 :ok :write 1").find("did not invoke"), std::string::npos);
+  EXPECT_NE(ErrorOf("INFO  jepsen.util - 0 :ok :write 1").find("did not invoke"),
+            std::string::npos);
 }
 
 TEST(ReadQuorate, ReadsAllFields) {
@@ -147,10 +152,14 @@ TEST(ReadQuorate, ReadsAllFields) {
       R"("min_index":5,"on_unmet":"refuse","node":3,"odd":{"a":[1,{"b":null}]},"session":null,)"
       R"("certificate":{"node":3,"term":7,"index":1093,"entry_term":6,"incarnation":"9f",)"
       R"("age_us":118000,"lag":1,"basis":"anchor","fresh_index":1090,"via_leader":false}})"
-      "\n" R"({"fault":"isolate","id":4,"at":5,"until":9,"nodes":[2],"detail":"d"})"
-      "\n" R"({"links":[[1,2,"cut"]],"at":5})"
-      "\n" R"({"sample":1,"at":5,"role":"down"})"
-      "\n" R"({"end":60})"));
+      "\n"
+      R"({"fault":"isolate","id":4,"at":5,"until":9,"nodes":[2],"detail":"d"})"
+      "\n"
+      R"({"links":[[1,2,"cut"]],"at":5})"
+      "\n"
+      R"({"sample":1,"at":5,"role":"down"})"
+      "\n"
+      R"({"end":60})"));
   ASSERT_TRUE(std::holds_alternative<History>(result)) << std::get<ReadError>(result).Show();
   const History& history = std::get<History>(result);
   ASSERT_EQ(history.operations.size(), 1U);
@@ -179,15 +188,18 @@ TEST(ReadQuorate, SaysWhatIsWrongAndWhere) {
       {kHeader + good.substr(0, 40), "cut off"},
       {WithOperation(good + '\n' + good), "two operations have the number 1"},
       {WithOperation(R"({"op":1,"client":0,"f":"walk","invoked":5,"type":"ok"})"), "one of read"},
-      {WithOperation(R"({"op":1,"client":0,"f":"read","invoked":5,"type":"odd"})"), "ok, fail or info"},
-      {WithOperation(R"({"op":1,"client":0,"f":"read","invoked":5,"type":"ok"})"), "no \"returned\""},
+      {WithOperation(R"({"op":1,"client":0,"f":"read","invoked":5,"type":"odd"})"),
+       "ok, fail or info"},
+      {WithOperation(R"({"op":1,"client":0,"f":"read","invoked":5,"type":"ok"})"),
+       "no \"returned\""},
       {WithOperation(R"({"op":1,"client":0,"f":"read","invoked":5,"returned":4,"type":"ok"})"),
        "returned before it was invoked"},
       {WithOperation(R"({"op":1,"f":"read","invoked":5,"type":"info"})"), "no \"client\""},
       {WithOperation(R"({"op":-1,"client":0})"), "a number from 0 on"},
       {WithOperation(R"({"op":99999999999999999999,"client":0})"), "below 2^64"},
       {WithOperation(R"({"op":1.5,"client":0})"), "a whole number"},
-      {WithOperation(R"({"op":1,"client":0,"f":"cas","value":7,"invoked":5,"type":"info"})"), "[old, new]"},
+      {WithOperation(R"({"op":1,"client":0,"f":"cas","value":7,"invoked":5,"type":"info"})"),
+       "[old, new]"},
       {WithOperation(R"({"op":1,"x":)" + std::string(100, '[')), "less nesting"},
       {WithOperation(R"({"op":1,"key":"\q"})"), "valid escapes"},
       {WithOperation(good + " x"), "the end of the line"},
@@ -221,7 +233,9 @@ TEST(ReadQuorate, ReadsBackWhatWasWritten) {
 // A few bytes changed, removed, repeated or cut off.
 std::string Spoilt(std::string text, std::mt19937_64& random) {
   static constexpr std::string_view kBytes = "{}[]()\"\\:,;# \n\t0129-eN\xff\x80";
-  const auto any = [&](std::size_t limit) { return static_cast<std::size_t>(random() % (limit + 1)); };
+  const auto any = [&](std::size_t limit) {
+    return static_cast<std::size_t>(random() % (limit + 1));
+  };
   for (std::size_t changes = 1 + any(4); changes > 0 && !text.empty(); --changes) {
     const std::size_t at = any(text.size() - 1);
     switch (random() % 6) {
@@ -273,22 +287,34 @@ std::vector<std::string> Seeds() {
     seeds.push_back(ToJsonLines(SimulatedHistory(options, random)));
   }
   const std::string more =
-      R"({"op":1,"client":0,"f":"transfer","value":["a","b",2],"invoked":1,"returned":2,"type":"ok","revision":1})" "\n"
-      R"({"op":2,"client":0,"f":"read","result":{"a":3,"b":7},"invoked":3,"returned":4,"type":"ok","certificate":{"index":1}})" "\n"
-      R"({"op":3,"client":0,"f":"cas","value":[1,2],"invoked":5,"returned":6,"type":"fail","error":{"code":"COMPARE_FAILED","have":1}})" "\n"
-      R"({"op":4,"client":0,"f":"acquire","result":7,"invoked":7,"returned":8,"type":"ok","revision":7})" "\n"
-      R"({"op":5,"client":0,"f":"release","invoked":9,"returned":10,"type":"ok","revision":8})" "\n"
-      R"({"op":6,"client":0,"f":"use","value":7,"invoked":11,"returned":12,"type":"ok"})" "\n"
-      R"({"op":7,"client":0,"f":"add","value":7,"invoked":13,"returned":14,"type":"ok","revision":9})" "\n"
+      R"({"op":1,"client":0,"f":"transfer","value":["a","b",2],"invoked":1,"returned":2,"type":"ok","revision":1})"
+      "\n"
+      R"({"op":2,"client":0,"f":"read","result":{"a":3,"b":7},"invoked":3,"returned":4,"type":"ok","certificate":{"index":1}})"
+      "\n"
+      R"({"op":3,"client":0,"f":"cas","value":[1,2],"invoked":5,"returned":6,"type":"fail","error":{"code":"COMPARE_FAILED","have":1}})"
+      "\n"
+      R"({"op":4,"client":0,"f":"acquire","result":7,"invoked":7,"returned":8,"type":"ok","revision":7})"
+      "\n"
+      R"({"op":5,"client":0,"f":"release","invoked":9,"returned":10,"type":"ok","revision":8})"
+      "\n"
+      R"({"op":6,"client":0,"f":"use","value":7,"invoked":11,"returned":12,"type":"ok"})"
+      "\n"
+      R"({"op":7,"client":0,"f":"add","value":7,"invoked":13,"returned":14,"type":"ok","revision":9})"
+      "\n"
       R"({"op":8,"client":0,"f":"read","level":"bounded","max_age_us":5,"node":2,"invoked":15,"returned":16,"type":"fail",)"
-      R"("error":{"code":"STALE","class":"not_executed","have":1,"want":2,"age_us":3}})" "\n"
-      R"({"fault":"isolate","id":4,"at":5,"until":9,"nodes":[2]})" "\n" R"({"end":60})" "\n";
+      R"("error":{"code":"STALE","class":"not_executed","have":1,"want":2,"age_us":3}})"
+      "\n"
+      R"({"fault":"isolate","id":4,"at":5,"until":9,"nodes":[2]})"
+      "\n"
+      R"({"end":60})"
+      "\n";
   seeds.push_back(kHeader + more);
   seeds.push_back(
       "[{:process 0, :type :invoke, :f :write, :value 3 :time 7}\n"
       "{:process 0, :type :ok, :f :write, :value #jepsen.independent/tuple [1 [2 \"a\\u00e9\"]]}\n"
       "{:process 1, :type :invoke, :f :txn, :value [[:read :x nil] [:write :y 1]]}\n"
-      "{:process 1, :type :ok, :f :txn, :value [[:read :x 1] [:write :y 1]]} #_ {:a #{1 2}} ; end\n]");
+      "{:process 1, :type :ok, :f :txn, :value [[:read :x 1] [:write :y 1]]} #_ {:a #{1 2}} ; "
+      "end\n]");
   seeds.push_back(
       "INFO  jepsen.util - 0\t:invoke\t:read\tnil\nINFO  jepsen.util - 1   :invoke :cas    [1 2]\n"
       "INFO  jepsen.util - 0\t:ok\t:read\t1\nINFO  jepsen.util - 1   :fail   :cas    [1 2]\n");
@@ -298,8 +324,9 @@ std::vector<std::string> Seeds() {
 TEST(AnyBytes, AreRefusedOrChecked) {
   std::mt19937_64 random(13);
   const std::vector<std::string> seeds = Seeds();
-  const Model models[] = {Model::kUnknown, Model::kRegister, Model::kAppend, Model::kCounter, Model::kSet,
-                          Model::kBank,    Model::kLock,     Model::kKv,     Model::kMultiRegister};
+  const Model models[] = {Model::kUnknown, Model::kRegister, Model::kAppend,
+                          Model::kCounter, Model::kSet,      Model::kBank,
+                          Model::kLock,    Model::kKv,       Model::kMultiRegister};
   int read = 0;
   int refused = 0;
   for (int i = 0; i < 6000; ++i) {
@@ -329,7 +356,8 @@ TEST(AnyBytes, NoiseIsNoHistory) {
 
 TEST(AnyBytes, EveryTruncationIsRefusedOrShorter) {
   for (const std::string& seed : Seeds()) {
-    for (std::size_t length = 0; length < seed.size(); ++length) ReadAndCheck(seed.substr(0, length), {});
+    for (std::size_t length = 0; length < seed.size(); ++length)
+      ReadAndCheck(seed.substr(0, length), {});
   }
 }
 

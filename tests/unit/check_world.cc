@@ -151,7 +151,9 @@ class World {
     const auto node = static_cast<std::uint32_t>(1 + Below(random_, options_.nodes));
     std::uint64_t& applied = applied_[node];
     // It catches up by what it likes, and then by what the level asks for.
-    if (Chance(random_, 0.5)) applied += static_cast<std::uint64_t>(Below(random_, static_cast<std::int64_t>(last_ - applied + 1)));
+    if (Chance(random_, 0.5))
+      applied += static_cast<std::uint64_t>(
+          Below(random_, static_cast<std::int64_t>(last_ - applied + 1)));
     if (op.level == Level::kStrong) applied = last_;
     if (op.level == Level::kSession) applied = std::max(applied, saw_[op.client]);
     if (op.level == Level::kBounded) {
@@ -230,11 +232,16 @@ Operation* Pick(History& history, std::mt19937_64& random,
     if (suits(op)) suitable.push_back(&op);
   }
   if (suitable.empty()) return nullptr;
-  return suitable[static_cast<std::size_t>(Below(random, static_cast<std::int64_t>(suitable.size())))];
+  return suitable[static_cast<std::size_t>(
+      Below(random, static_cast<std::int64_t>(suitable.size())))];
 }
 
-bool IsOkRead(const Operation& op) { return op.ok() && op.is_read(); }
-bool IsOkWrite(const Operation& op) { return op.ok() && !op.is_read(); }
+bool IsOkRead(const Operation& op) {
+  return op.ok() && op.is_read();
+}
+bool IsOkWrite(const Operation& op) {
+  return op.ok() && !op.is_read();
+}
 
 std::uint64_t Moved(std::uint64_t number, std::mt19937_64& random) {
   const std::int64_t by = 1 + Below(random, 3);
@@ -247,7 +254,8 @@ std::string ChangeRead(History& history, std::mt19937_64& random, std::int64_t w
   if (read == nullptr) return {};
   const std::string name = "read #" + std::to_string(read->number) + ": ";
   if (what == 0) {
-    const Operation* other = Pick(history, random, [](const Operation& op) { return op.has_result || !op.is_read(); });
+    const Operation* other =
+        Pick(history, random, [](const Operation& op) { return op.has_result || !op.is_read(); });
     if (other == nullptr) return {};
     read->result = other->has_result ? other->result : other->value;
     return name + "the value of #" + std::to_string(other->number);
@@ -291,7 +299,8 @@ std::string ChangeWrite(History& history, std::mt19937_64& random, std::int64_t 
     return name + "failed";
   }
   if (what == 1) {
-    write->revision = write->certificate.index = std::max<std::uint64_t>(1, Moved(write->revision, random));
+    write->revision = write->certificate.index =
+        std::max<std::uint64_t>(1, Moved(write->revision, random));
     return name + "index " + std::to_string(write->revision);
   }
   const Operation* other = Pick(history, random, [&](const Operation& op) {
@@ -314,7 +323,8 @@ std::string FailTurnedOk(History& history, std::mt19937_64& random) {
   failed->revision = failed->certificate.index = Moved(like->revision, random) + 1;
   failed->has_result = like->has_result;
   failed->result = like->result;
-  return "failed #" + std::to_string(failed->number) + " is ok at " + std::to_string(failed->revision);
+  return "failed #" + std::to_string(failed->number) + " is ok at " +
+         std::to_string(failed->revision);
 }
 
 // ---- The judge ----
@@ -397,7 +407,8 @@ class Judge {
     // The table may grow; nothing else of the history does.
     auto& history = const_cast<History&>(history_);
     const Value after = Applied(history, cell.value, op);
-    if (op.ok() && op.has_result && op.result != (history_.model == Model::kAppend ? cell.value : after)) {
+    if (op.ok() && op.has_result &&
+        op.result != (history_.model == Model::kAppend ? cell.value : after)) {
       return false;
     }
     cell = {after, index};
@@ -454,12 +465,10 @@ nlohmann::json ToJson(const ValueTable& values, Value value) {
 
 nlohmann::json ToJson(const Certificate& certificate) {
   static constexpr const char* kBasis[] = {"", "none", "read_index", "lease", "anchor", "commit"};
-  nlohmann::json json = {{"node", certificate.node},
-                         {"term", certificate.term},
-                         {"index", certificate.index},
-                         {"entry_term", certificate.entry_term},
-                         {"lag", certificate.lag},
-                         {"basis", kBasis[static_cast<int>(certificate.basis)]}};
+  nlohmann::json json = {
+      {"node", certificate.node},   {"term", certificate.term},
+      {"index", certificate.index}, {"entry_term", certificate.entry_term},
+      {"lag", certificate.lag},     {"basis", kBasis[static_cast<int>(certificate.basis)]}};
   if (certificate.age_us != kAbsent) json["age_us"] = certificate.age_us;
   return json;
 }
@@ -478,7 +487,9 @@ std::string Mutate(History& history, std::mt19937_64& random) {
   return FailTurnedOk(history, random);
 }
 
-bool JudgedValid(const History& history) { return Judge(history).Valid(); }
+bool JudgedValid(const History& history) {
+  return Judge(history).Valid();
+}
 
 std::string ToJsonLines(const History& history) {
   static constexpr const char* kOutcomes[] = {"ok", "fail", "info"};
@@ -488,12 +499,10 @@ std::string ToJsonLines(const History& history) {
                          .dump() +
                      '\n';
   for (const Operation& op : history.operations) {
-    nlohmann::json json = {{"op", op.number},
-                           {"client", op.client},
-                           {"f", Name(op.function)},
-                           {"key", ToJson(history.values, op.key)},
-                           {"invoked", op.invoked},
-                           {"type", kOutcomes[static_cast<int>(op.outcome)]}};
+    nlohmann::json json = {
+        {"op", op.number},        {"client", op.client},
+        {"f", Name(op.function)}, {"key", ToJson(history.values, op.key)},
+        {"invoked", op.invoked},  {"type", kOutcomes[static_cast<int>(op.outcome)]}};
     if (op.returned != kNever) json["returned"] = op.returned;
     if (op.value != kNil) json["value"] = ToJson(history.values, op.value);
     if (op.has_result) json["result"] = ToJson(history.values, op.result);
