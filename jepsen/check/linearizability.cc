@@ -1,6 +1,7 @@
 #include "jepsen/check/linearizability.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -105,7 +106,7 @@ class Events {
   const Event& operator[](std::uint32_t event) const { return events_[event]; }
   std::uint32_t First() const { return next_[kHead]; }
   std::uint32_t Next(std::uint32_t event) const { return next_[event]; }
-  std::uint32_t InvocationOf(std::uint32_t operation) const { return at_[operation].first; }
+  std::uint32_t ReturnOf(std::uint32_t operation) const { return at_[operation].second; }
 
   void Lift(std::uint32_t operation) {
     for (const std::uint32_t event : {at_[operation].first, at_[operation].second}) {
@@ -190,6 +191,7 @@ class Search {
   }
 
   Linearization Run() {
+    if (ReadFromNowhere()) return Done(Verdict::kInvalid);
     Position position{events_.First(), 0};
     while (events_.First() != kHead) {
       if ((++steps_ & 0x3ff) == 0 && Exhausted()) return Done(Verdict::kUnknown);
@@ -264,6 +266,33 @@ class Search {
     } else if (op.function == Function::kCas) {
       needs_[values_.items(op.value).front()] += change;
     }
+  }
+
+  // A register's read of a value that nobody had begun to write when it returned: no order explains
+  // that, and to find so by trying all orders can take for ever.
+  bool ReadFromNowhere() {
+    if (!counts_needs_) return false;
+    std::unordered_map<Value, Time> begun;
+    begun[static_cast<Value>(state_)] = std::numeric_limits<Time>::min();
+    for (const Operation& op : operations_) {
+      if (op.is_read() || op.compared_unequal) continue;
+      const Value made = op.function == Function::kCas      ? values_.item(op.value, 1)
+                         : op.function == Function::kDelete ? kNil
+                                                            : op.value;
+      Time& first = begun.try_emplace(made, op.invoked).first->second;
+      first = std::min(first, op.invoked);
+    }
+    for (std::uint32_t i = 0; i < operations_.size(); ++i) {
+      const Operation& op = operations_[i];
+      if (!op.is_read() || !op.ok()) continue;
+      const auto made = begun.find(op.result);
+      if (made != begun.end() && made->second <= op.returned) continue;
+      // Not one whose answer is unknown: that steps from any state.
+      if (!op.has_result || stepper_.Step(state_, op)) continue;
+      furthest_ = events_.ReturnOf(i);
+      return true;
+    }
+    return false;
   }
 
   bool CanHelp(State state) {

@@ -200,6 +200,16 @@ TEST(Unanswered, ManyAlikeAreNoTrouble) {
   EXPECT_EQ(VerdictOf(stale), Verdict::kInvalid);
 }
 
+TEST(Violation, AValueFromNowhereNeedsNoSearch) {
+  // All concurrent: to try all orders would take for ever.
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += Event(i, "invoke", "write", std::to_string(i));
+  for (int i = 60; i < 120; ++i) text += Event(i, "invoke", "read", "nil");
+  for (int i = 0; i < 60; ++i) text += Event(i, "ok", "write", std::to_string(i));
+  for (int i = 60; i < 120; ++i) text += Event(i, "ok", "read", std::to_string(i == 100 ? 777 : 5));
+  EXPECT_EQ(VerdictOf(text), Verdict::kInvalid);
+}
+
 TEST(Violation, IsTheSmallestPart) {
   std::string text;
   for (int i = 0; i < 300; ++i) {
