@@ -27,7 +27,7 @@ std::uint64_t Hash(std::uint64_t seed, std::string_view bytes) {
     bytes.remove_prefix(8);
   }
   std::uint64_t word = 0;
-  std::memcpy(&word, bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(&word, bytes.data(), bytes.size());
   return Mix(hash ^ word);
 }
 
