@@ -21,7 +21,7 @@ std::uint64_t Micros(raft::Duration duration) {
 // What the request asks for, in the terms of D6.1; nothing: answered.
 std::optional<Service::FreshnessNeed> Service::Need(const Request& request,
                                                     const wire::Freshness& freshness) {
-  const raft::Index min_index = freshness.min_index();
+  const raft::Index min_index = freshness.token().index();
   if (freshness.has_max_age_us() && freshness.max_age_us() > 0) {
     Refuse(request, wire::UNSUPPORTED,
            "this version does not serve bounded reads (max_age above 0); ask for a strong, session "

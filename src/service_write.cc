@@ -23,7 +23,7 @@ void Service::Write(ClientSession& session, const wire::Frame& frame, Request re
     case wire::Command::kCompareAndSet:
       request.operation = Operation::kCompareAndSet;
       break;
-    case wire::Command::OPERATION_NOT_SET:
+    default:
       return Refuse(request, wire::UNSUPPORTED,
                     "the command is empty, or of a kind that this version does not know");
   }
@@ -53,7 +53,7 @@ bool Service::ValidCommand(const Request& request) {
         expected = &command_.compare_and_set().expected_value();
       }
       break;
-    case wire::Command::OPERATION_NOT_SET:
+    default:
       break;
   }
   if (key->empty()) {

@@ -53,7 +53,7 @@ TEST_F(ServerCluster, SessionReadsWaitForNoOne) {
   RawClient reader(port(Other(1)));
   reader.Hello();
   wire::GetRequest request;
-  request.mutable_freshness()->set_min_index(1'000'000);
+  request.mutable_freshness()->mutable_token()->set_index(1'000'000);
   const auto behind = reader.Call(wire::FrameType::kGet, request, "k").error();
   EXPECT_EQ(behind.code(), wire::NOT_CAUGHT_UP);
   EXPECT_EQ(behind.want(), 1'000'000U);
