@@ -44,14 +44,19 @@ void Raft::TickLeader(Time now) {
 
 // A heartbeat says no more of the commit index than the follower is known to hold, so that it is
 // true in any order.
-void Raft::SendHeartbeats() {
-  Leader* leader = AsLeader();
-  for (auto& [id, peer] : leader->peers) {
-    const bool broken = Broken(options_.control, Control::kUnverifiedCommit);
-    Send(id, Heartbeat{.commit = broken ? commit_ : std::min(commit_, peer.match),
-                       .round = leader->rounds.last_number,
-                       .anchor = std::exchange(peer.anchor, std::nullopt)});
-  }
+void Raft::SendHeartbeat(Time now, NodeId id, Progress& peer) {
+  const bool broken = Broken(options_.control, Control::kUnverifiedCommit);
+  if (peer.anchor) peer.anchor_sent = now;
+  Send(id, Heartbeat{.commit = broken ? commit_ : std::min(commit_, peer.match),
+                     .round = AsLeader()->rounds.last_number,
+                     .anchor = std::exchange(peer.anchor, std::nullopt)});
+}
+
+// An anchor that waited for the next heartbeat would be a whole one older. Under a load of reads or
+// writes messages carry anchors anyway, and no round costs one more.
+void Raft::HandOverAnchor(Time now, NodeId id, Progress& peer) {
+  if (!peer.anchor || now - peer.anchor_sent < options_.heartbeat / 2) return;
+  SendHeartbeat(now, id, peer);
 }
 
 void Raft::SendAppends(Time now, NodeId id, Progress& peer) {
@@ -92,6 +97,7 @@ void Raft::SendAppend(Time now, NodeId id, Progress& peer, std::vector<Entry> en
     peer.Sent(peer.next - 1, bytes);
   }
   peer.last_sent = now;
+  if (peer.anchor) peer.anchor_sent = now;
   Send(id, Append{.previous = {previous, *previous_term},
                   .commit = commit_,
                   .round = AsLeader()->rounds.last_number,

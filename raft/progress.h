@@ -35,6 +35,7 @@ struct Progress {
 
   std::optional<ClockReading> clock;  // the latest to arrive in this term (not the largest: D6.3)
   std::optional<Anchor> anchor;       // to hand over with the next message
+  Time anchor_sent{0};                // of the last message that carried one
 
   struct Inflight {
     Index last = 0;

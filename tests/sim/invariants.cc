@@ -236,14 +236,6 @@ void Invariants::OnApply(SimTime now, raft::NodeId id, const raft::Entry& entry,
   }
 }
 
-void Invariants::OnStrongRead(raft::NodeId id, raft::Index committed, raft::Index index) {
-  if (index < committed) {
-    Violate("strong-read-is-fresh", NodeText(id) + " serves a strong read at " + Text(index) +
-                                        " but " + Text(committed) +
-                                        " was committed when it was asked");
-  }
-}
-
 void Invariants::OnServed(raft::NodeId id, raft::Index index, bool eventual) {
   NodeState& node = nodes_[id];
   if (eventual && index < node.served) {

@@ -45,9 +45,6 @@ class Invariants {
   void OnEvent(SimTime now, const raft::Raft& core);
   void OnSend(SimTime now, const raft::Raft& core, const raft::Message& message);
   void OnApply(SimTime now, raft::NodeId node, const raft::Entry& entry, std::uint64_t state_hash);
-  // A read that was taken up when `committed` entries were committed is about to be served at
-  // `index`.
-  void OnStrongRead(raft::NodeId node, raft::Index committed, raft::Index index);
   // `node` answers a read with the state at `index`; eventual reads must never go back.
   void OnServed(raft::NodeId node, raft::Index index, bool eventual);
   // `node` claims that everything committed by `at` has an index <= `index`.

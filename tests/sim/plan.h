@@ -32,7 +32,7 @@ struct ClientPlan {
   SimTime read_retry{100'000};
   double loss = 0;  // of requests and of replies
   double write_share = 0.5;
-  double eventual_share = 0.2;  // of reads
+  double weak_share = 0.2;  // of reads: those of every level but strong
 };
 
 enum class Fault {
@@ -78,6 +78,7 @@ enum class WorldControl {
   kStaleRead,       // a strong read returns the value of an older moment
   kForgottenFlush,  // an eventual read after a restart skips the check of D6.1
   kWipedVoter,      // a replaced directory claims the uuid of the old one
+  kWildClocks,      // the rates of clocks differ by far more than rho
 };
 
 // Raises the chance of what a bug needs to show; scripts nothing.
