@@ -142,9 +142,11 @@ void Raft::ConfirmRounds() {
 void Raft::NoteConfirmed(const Round& round) {
   if (!round.own_term && !Broken(options_.control, Control::kAnchorAnyTerm)) return;
   Adopt(Anchor{round.commit, {round.started, clock_id_}});
+  const bool late = Broken(options_.control, Control::kAnchorLateClocks);
   for (const auto& [id, clock] : round.clocks) {
-    Progress& peer = AsLeader()->peers[id];
-    const bool late = Broken(options_.control, Control::kAnchorLateClocks);
+    const auto found = AsLeader()->peers.find(id);
+    if (found == AsLeader()->peers.end()) continue;
+    Progress& peer = found->second;
     peer.anchor = Anchor{round.commit, late && peer.clock ? *peer.clock : clock};
   }
 }

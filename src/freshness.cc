@@ -35,20 +35,15 @@ const raft::Freshness* YoungAnchor(const ReadNeed& need, const Knowledge& known,
   return AgeOf(newest.at, now) <= *need.max_age ? &newest : nullptr;
 }
 
-// A clock that went back would make every anchor look younger than it is.
-bool ClockIsBehind(const Knowledge& known, raft::Time now) {
-  return known.clock_jumped || (!known.anchors.empty() && now < known.anchors.newest().at);
-}
-
 bool YoungEnough(const ReadNeed& need, const Knowledge& known, raft::Time now) {
   if (!need.max_age) return true;
   const raft::Freshness* proof = known.anchors.Proving(known.applied, need.max_lag);
-  return proof != nullptr && AgeOf(proof->at, now) <= *need.max_age && !ClockIsBehind(known, now);
+  return proof != nullptr && AgeOf(proof->at, now) <= *need.max_age;
 }
 
 Refusal WhyStale(const ReadNeed& need, const Knowledge& known, raft::Time now) {
   Refusal refusal{.code = Refused::kStale, .have = known.applied};
-  if (ClockIsBehind(known, now)) {
+  if (known.clock_jumped) {
     refusal.code = Refused::kClockJump;
     return refusal;
   }
@@ -82,7 +77,7 @@ std::optional<raft::Index> OwnTarget(const ReadNeed& need, const Knowledge& know
   }
   if (!young) {
     const raft::Freshness* anchor = YoungAnchor(need, known, now);
-    if (anchor == nullptr || ClockIsBehind(known, now)) return std::nullopt;
+    if (anchor == nullptr) return std::nullopt;
     target = std::max(target, Minus(anchor->index, need.max_lag));
   }
   return target > known.applied ? std::optional(target) : std::nullopt;

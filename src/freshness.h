@@ -48,7 +48,7 @@ class Anchors {
   // The newest that says something of a state at `index`: all but `max_lag` entries of what was
   // committed by then are in it. Null: none.
   const raft::Freshness* Proving(raft::Index index, raft::Index max_lag) const;
-  // How much older the best proof of a state at `applied` was just before Trim(applied).
+  // Before Trim(applied) the one that the bound of a state at `applied` rested on so far.
   const raft::Freshness* oldest() const { return anchors_.empty() ? nullptr : &anchors_.front(); }
 
  private:
@@ -81,7 +81,7 @@ struct Knowledge {
   bool caught_up = true;
   // What it may have served before has at most this index; nothing: it cannot tell.
   std::optional<raft::Index> own_past;
-  bool clock_jumped = false;  // it went back, and no anchor has come since
+  bool clock_jumped = false;  // it went back, and no anchor has come since: there are none
   // The token is of another history, with the numbers that say so.
   struct Divergence {
     std::uint64_t have = 0;

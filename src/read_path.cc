@@ -75,7 +75,7 @@ std::optional<Knowledge::Divergence> ReadPath::Divergence(const ReadNeed& need) 
   return Knowledge::Divergence{*term, need.min_term};
 }
 
-bool ReadPath::Decide(Read& read, raft::Index applied, raft::Time now) {
+bool ReadPath::Judge(Read& read, raft::Index applied, raft::Time now) {
   const bool waited = read.waited_apply.count() > 0;
   const ReadVerdict verdict =
       JudgeRead(read.need, Know(read.need, applied), read.confirmed(), waited, now);
@@ -86,6 +86,7 @@ bool ReadPath::Decide(Read& read, raft::Index applied, raft::Time now) {
 void ReadPath::Decided(Read& read, const ReadVerdict& verdict, raft::Index applied,
                        raft::Time now) {
   read.judged = now;
+  read.clock = clock_;
   read.next = verdict;
   if (verdict.step == ReadVerdict::Step::kRefuse) {
     read.decision = Decision::kRefused;
@@ -105,6 +106,7 @@ void ReadPath::Decided(Read& read, const ReadVerdict& verdict, raft::Index appli
 }
 
 bool ReadPath::DecideAgain(Read& read, raft::Index index, raft::Time read_at) {
+  if (read.clock == clock_ && read_at < read.judged) OnClockJump();
   if (read.decision == Decision::kServedUnmet) return true;
   if (read.confirmed() != nullptr && read.confirmed()->failure == raft::ReadFailure::kNone) {
     return true;  // as fresh as the request's arrival, however long the disk took
@@ -113,14 +115,16 @@ bool ReadPath::DecideAgain(Read& read, raft::Index index, raft::Time read_at) {
     const Proof proof = ProofOf(read, index, read_at);
     if (proof.basis != Proof::Basis::kNone && proof.age <= *read.need.max_age) return true;
     read.anchor.reset();
-    return Decide(read, index, read_at);
+    return Judge(read, index, read_at);
   }
   return true;
 }
 
 Proof ReadPath::ProofOf(const Read& read, raft::Index index, raft::Time read_at) const {
-  if (clock_jumped_)
+  // A reading of a clock that has jumped since says nothing of how long ago an anchor was.
+  if (read.clock != clock_) {
     return Prove(read.need, Anchors({}), read.confirmed(), nullptr, index, read_at);
+  }
   const raft::Freshness* held = read.anchor ? &*read.anchor : nullptr;
   return Prove(read.need, anchors_, read.confirmed(), held, index, read_at);
 }
@@ -141,14 +145,12 @@ void ReadPath::Queue(Read read, raft::Time now) {
   }
 }
 
-void ReadPath::NoteClock(raft::Time now) {
-  if (now < last_now_) {
-    // What was read before the jump would say that less time has passed than has.
-    core_.OnClockJump();
-    anchors_.Clear();
-    clock_jumped_ = true;
-  }
-  last_now_ = now;
+// What was read before the jump would say that less time has passed than has.
+void ReadPath::OnClockJump() {
+  core_.OnClockJump();
+  anchors_.Clear();
+  clock_jumped_ = true;
+  ++clock_;
 }
 
 void ReadPath::NoteFreshness(raft::Index applied, raft::Time now) {
@@ -200,7 +202,7 @@ void ReadPath::OnApplied(raft::Index applied, raft::Time now) {
 
 void ReadPath::JudgeWaiting(Read read, raft::Index applied, raft::Time now) {
   if (now >= read.deadline) return RefuseLate(read, applied, now);
-  if (Decide(read, applied, now)) return grant_(read);
+  if (Judge(read, applied, now)) return grant_(read);
   Queue(std::move(read), now);
 }
 

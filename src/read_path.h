@@ -36,6 +36,7 @@ struct Read {
   raft::Time judged{0};  // own clock; the state is read after this moment
   std::optional<Confirmation> confirmation;
   std::optional<raft::Freshness> anchor;  // that it rests on
+  std::uint64_t clock = 0;                // that `judged` and `anchor` were read from
   raft::Duration waited_apply{0};
   raft::Duration waited_confirm{0};
   ReadVerdict next;  // while it waits
@@ -71,16 +72,22 @@ class ReadPath {
   // Decides what can be decided at once: true, and read.decision says how. False: give it a ticket,
   // and Wait(). `applied` is of the state as it can be read now; `now` the own clock, read after
   // the request was dequeued.
-  bool Decide(Read& read, raft::Index applied, raft::Time now);
+  bool Decide(Read& read, raft::Index applied, raft::Time now) {
+    NoteClock(now);
+    return Judge(read, applied, now);
+  }
   void Wait(Read read, raft::Time now);
   // The state was read later, on another thread, and turned out to be that at `index`; the clock
-  // was read there, before. Judges again: a bound may have been passed meanwhile.
+  // was read there, before. Judges again: a bound may have been passed meanwhile. False: Wait().
   bool DecideAgain(Read& read, raft::Index index, raft::Time read_at);
   // Of a state at `index`, for a read that was granted.
   Proof ProofOf(const Read& read, raft::Index index, raft::Time read_at) const;
 
   // --- The replica's
-  void NoteClock(raft::Time now);  // first of all in each pass
+  void NoteClock(raft::Time now) {  // first of all in each pass
+    if (now < last_now_) OnClockJump();
+    last_now_ = now;
+  }
   void NoteFreshness(raft::Index applied, raft::Time now);
   void RequestConfirmation(raft::Time now);
   void OnConfirmed(const raft::ReadResult& result, raft::Index applied, raft::Time now);
@@ -106,6 +113,8 @@ class ReadPath {
     raft::Time asked{0};
   };
 
+  bool Judge(Read& read, raft::Index applied, raft::Time now);
+  void OnClockJump();
   Knowledge Know(const ReadNeed& need, raft::Index applied) const;
   std::optional<Knowledge::Divergence> Divergence(const ReadNeed& need) const;
   void Decided(Read& read, const ReadVerdict& verdict, raft::Index applied, raft::Time now);
@@ -120,7 +129,8 @@ class ReadPath {
 
   Anchors anchors_;
   mutable bool caught_up_ = false;
-  bool clock_jumped_ = false;
+  bool clock_jumped_ = false;  // and no anchor has come since
+  std::uint64_t clock_ = 0;    // how often it has jumped
   raft::Time last_now_{0};
   AgeWindow ages_;
   raft::Duration typical_confirm_{0};

@@ -469,6 +469,24 @@ void Service::RefuseNoLeader(const Request& request, std::string what) {
 
 // ---- Time ----
 
+void Service::RefuseLate(Pending& pending) {
+  switch (pending.request.type) {
+    case wire::FrameType::kGet:
+    case wire::FrameType::kMultiGet:
+    case wire::FrameType::kScan:
+      pending.read.decision = Decision::kRefused;
+      pending.read.refusal = {.code = Refused::kDeadline,
+                              .have = in_.replica.state().applied().index};
+      return RefuseRead(pending.request, pending.read);
+    case wire::FrameType::kWrite:
+      return Refuse(pending.request, wire::DEADLINE,
+                    "the deadline passed before the write was committed; it may still take effect");
+    default:
+      return Refuse(pending.request, wire::DEADLINE,
+                    "the deadline passed before the answer was ready");
+  }
+}
+
 void Service::OnDeadline(raft::Time now) {
   if (now < next_sweep_) return;
   last_sweep_ = now;
@@ -479,10 +497,7 @@ void Service::OnDeadline(raft::Time now) {
       next = std::min(next, pending.request.deadline);
       return;
     }
-    const bool write = pending.request.type == wire::FrameType::kWrite;
-    Refuse(pending.request, wire::DEADLINE,
-           write ? "the deadline passed before the write was committed; it may still take effect"
-                 : "the deadline passed before the answer could be confirmed");
+    RefuseLate(pending);
     Release(ticket);
   });
   next_sweep_ = next == raft::Time::max() ? next : std::max(next, now + kSweepSpacing);

@@ -166,6 +166,7 @@ class Service {
   void Refuse(const Request& request, wire::Code code, std::string message, std::uint64_t have = 0,
               std::uint64_t want = 0);
   void RefuseForMemory(const Request& request);
+  void RefuseLate(Pending& pending);
   void RefuseNoLeader(const Request& request, std::string what);
   void Release(Ticket ticket);
   void LogRequest(const Request& request, raft::Duration took, const wire::Error* error);
@@ -192,6 +193,7 @@ class Service {
   // Runs `work`, which reads, on the read lane, then `done` here; or refuses, and frees the ticket.
   // `done` runs in any case once the job's turn has come, `work` only if somebody still waits.
   void RunRead(Ticket ticket, std::function<void()> work, std::function<void()> done);
+  Pending* BackFromDisk(Ticket ticket);
   void RefuseUnreadable(const Request& request, const storage::Error& error);
   void AnswerRead(const Request& request, const Read& read, raft::Time read_at,
                   const storage::Result<std::optional<storage::ReadOutcome>>& outcome);

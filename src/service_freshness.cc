@@ -106,6 +106,18 @@ std::string WhyConfirmationFailed(Refused because) {
   }
 }
 
+std::string WhyLate(const Read& read) {
+  switch (read.next.step) {
+    case ReadVerdict::Step::kConfirm:
+      return "the deadline passed before the leader had confirmed the read";
+    case ReadVerdict::Step::kWaitForApply:
+      return fmt::format("the deadline passed before index {} was applied here, where {} is",
+                         read.refusal.want, read.refusal.have);
+    default:
+      return "the deadline passed before this node's disk had answered";
+  }
+}
+
 std::string WhyRefused(const Read& read) {
   const Refusal& refusal = read.refusal;
   switch (refusal.code) {
@@ -130,10 +142,7 @@ std::string WhyRefused(const Read& read) {
       return "this node's clock went back: it cannot prove an age before it hears from the leader "
              "again; ask again soon, or another node";
     case Refused::kDeadline:
-      return read.next.step == ReadVerdict::Step::kConfirm
-                 ? "the deadline passed before the leader had confirmed the read"
-                 : fmt::format("the deadline passed before index {} was applied here, where {} is",
-                               refusal.want, refusal.have);
+      return WhyLate(read);
     default:
       return WhyConfirmationFailed(refusal.code);
   }
@@ -266,7 +275,7 @@ void Service::RefuseRead(const Request& request, const Read& read) {
   error.set_because(ToWire(refusal.because));
   std::string message = WhyRefused(read);
   if (refusal.because != Refused::kNo) {
-    message += "; and the leader could not be asked: " + WhyConfirmationFailed(refusal.because);
+    message += "; asking the leader did not help: " + WhyConfirmationFailed(refusal.because);
   }
   if (refusal.code == Refused::kNoLeader) *error.mutable_leader() = LeaderHint();
   if (refusal.code == Refused::kNoQuorum) {

@@ -140,8 +140,8 @@ void Service::ReadKeysFromDisk(Ticket ticket) {
         }
       },
       [this, done, ticket] {
-        Pending* pending = pending_.Find(ticket);
-        if (pending == nullptr) return;  // its deadline has passed
+        Pending* pending = BackFromDisk(ticket);
+        if (pending == nullptr) return;
         if (!done->status) {
           RefuseUnreadable(pending->request, done->status.error());
         } else if (!OutputFull(pending->request)) {

@@ -120,8 +120,8 @@ void Service::ReadFromDisk(Ticket ticket) {
         work->outcome = state->Get(work->key, storage::StateMachine::Cost::kMayReadDisk);
       },
       [this, work, ticket] {
-        Pending* waiting = pending_.Find(ticket);
-        if (waiting == nullptr) return;  // its deadline has passed
+        Pending* waiting = BackFromDisk(ticket);
+        if (waiting == nullptr) return;
         const bool full = OutputFull(waiting->request);
         if (!full && work->outcome &&
             !StillMet(*waiting, (*work->outcome)->at.index, work->read_at)) {
@@ -170,6 +170,15 @@ void Service::RunRead(Ticket ticket, std::function<void()> work, std::function<v
         --read_jobs_;
         done();
       });
+}
+
+// Null: its deadline has passed, and nothing is answered after that.
+Service::Pending* Service::BackFromDisk(Ticket ticket) {
+  Pending* pending = pending_.Find(ticket);
+  if (pending == nullptr || pending->request.deadline > BootTime()) return pending;
+  RefuseLate(*pending);
+  Release(ticket);
+  return nullptr;
 }
 
 // Damage is never served, and never kept: what else is lost with it, nobody can tell.

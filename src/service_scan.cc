@@ -90,6 +90,7 @@ Read Service::ForLaterPages(const Pending& pending) {
   Read read;
   read.need.max_lag = pending.read.need.max_lag;
   read.anchor = pending.read.anchor;
+  read.clock = pending.read.clock;
   const Confirmation* confirmed = pending.read.confirmed();
   if (confirmed != nullptr && confirmed->failure == raft::ReadFailure::kNone) {
     read.anchor = raft::Freshness{confirmed->index, pending.request.received};
@@ -134,8 +135,8 @@ void Service::RunScan(Ticket ticket) {
 }
 
 void Service::FinishScan(Ticket ticket, ScanDone& done) {
-  Pending* pending = pending_.Find(ticket);
-  if (pending == nullptr) return;  // its deadline has passed
+  Pending* pending = BackFromDisk(ticket);
+  if (pending == nullptr) return;
   const auto* found = sessions_.Find(pending->request.session);
   if (found == nullptr || OutputFull(pending->request)) return Release(ticket);
   ClientSession& session = **found;
