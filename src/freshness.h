@@ -21,8 +21,8 @@ enum class OnUnmet : std::uint8_t { kWait, kRefuse, kServeAnyway };
 //   session    min_index, from the token
 //   eventual   nothing set
 struct ReadNeed {
-  std::optional<raft::Duration> max_age;  // nothing: any age
-  raft::Index max_lag = 0;                // only with max_age above 0
+  std::optional<raft::Duration> max_age{};  // nothing: any age
+  raft::Index max_lag = 0;                  // only with max_age above 0
   raft::Index min_index = 0;
   raft::Term min_term = 0;        // of the entry at min_index; 0: not known, not checked
   std::uint64_t incarnation = 0;  // of the history that min_index counts in; 0: likewise
@@ -80,14 +80,14 @@ struct Knowledge {
   // Since its start it holds at least what it may have served before (D6.1).
   bool caught_up = true;
   // What it may have served before has at most this index; nothing: it cannot tell.
-  std::optional<raft::Index> own_past;
+  std::optional<raft::Index> own_past{};
   bool clock_jumped = false;  // it went back, and no anchor has come since: there are none
   // The token is of another history, with the numbers that say so.
   struct Divergence {
     std::uint64_t have = 0;
     std::uint64_t want = 0;
   };
-  std::optional<Divergence> diverged;
+  std::optional<Divergence> diverged{};
 };
 
 enum class Refused : std::uint8_t {

@@ -55,6 +55,8 @@ class World {
                 const char* what);
   SimTime FreshWithin() const;
   void CheckAges();
+  bool AgesStayWithin(SimTime limit, SimTime span);
+  void CheckSteadyAges();
   void CheckHistory();
   std::vector<LoggedWrite> CommittedWrites() const;
   Outcome Summary() const;

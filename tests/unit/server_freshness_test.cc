@@ -379,7 +379,7 @@ TEST_F(SoleVoter, GrantsOnceConfirmed) {
 
 TEST_F(SoleVoter, RefusesWhatIsLate) {
   apply_ = false;
-  const raft::Bytes command = raft::Bytes::Copy("x");
+  const Bytes command = Bytes::Copy("x");
   core_.Propose(now_, std::span(&command, 1));
   Settle();
   Ask({.min_index = core_.commit()}, now_ + 20 * kMillis);
