@@ -496,6 +496,11 @@ void Node::TakeUpRead(Waiting waiting) {
     read.decision = server::Decision::kServedLocally;
     return OnRead(read);
   }
+  if (env_.plan.world_control == WorldControl::kNeedlessRefusal && decided && read.need.max_age &&
+      !read.refused()) {
+    read.decision = server::Decision::kRefused;
+    read.refusal = {.code = server::Refused::kStale, .because = server::Refused::kNoLeader};
+  }
   if (decided) return OnRead(read);
   replica_->WaitForRead(read);
 }

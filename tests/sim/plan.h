@@ -74,11 +74,12 @@ struct FaultPlan {
 // Bugs that live in the simulated world instead of the core, to test the checkers themselves.
 enum class WorldControl {
   kNone,
-  kLyingDisk,       // syncs do nothing
-  kStaleRead,       // a strong read returns the value of an older moment
-  kForgottenFlush,  // an eventual read after a restart skips the check of D6.1
-  kWipedVoter,      // a replaced directory claims the uuid of the old one
-  kWildClocks,      // the rates of clocks differ by far more than rho
+  kLyingDisk,        // syncs do nothing
+  kStaleRead,        // a strong read returns the value of an older moment
+  kForgottenFlush,   // an eventual read after a restart skips the check of D6.1
+  kWipedVoter,       // a replaced directory claims the uuid of the old one
+  kNeedlessRefusal,  // a bounded read that could be served is refused
+  kWildClocks,       // the rates of clocks differ by far more than rho
 };
 
 // Raises the chance of what a bug needs to show; scripts nothing.

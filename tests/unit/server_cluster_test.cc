@@ -130,6 +130,96 @@ TEST_F(ServerCluster, BoundedReadsAreServedLocallyAndSayHowOldTheyAre) {
   EXPECT_EQ(anyway.explanation().decision(), wire::SERVED_UNMET);
 }
 
+TEST_F(ServerCluster, ReadsThatMakeNoSenseAreRefusedByName) {
+  RawClient writer(port(leader_));
+  writer.Hello();
+  const auto put = writer.Put("k", "v");
+  RawClient client(port(Other(1)));
+  const auto hello = client.Hello();
+  const auto refusal = [&](auto&& fill) {
+    wire::GetRequest request;
+    fill(*request.mutable_freshness());
+    return client.Call(wire::FrameType::kGet, request, "k").error();
+  };
+  const auto huge = refusal([](auto& need) { need.set_max_age_us(~std::uint64_t{0}); });
+  EXPECT_EQ(huge.code(), wire::INVALID) << "a negative one, for instance";
+  EXPECT_EQ(huge.want(), wire::kMaxAgeUs);
+  EXPECT_EQ(refusal([](auto& need) { need.set_max_lag(3); }).code(), wire::INVALID);
+  EXPECT_EQ(refusal([](auto& need) {
+              need.set_max_age_us(0);
+              need.set_max_lag(3);
+            }).code(),
+            wire::INVALID);
+  EXPECT_EQ(refusal([](auto& need) { need.set_on_unmet(static_cast<wire::OnUnmet>(7)); }).code(),
+            wire::INVALID);
+  const auto cluster = refusal([&](auto& need) {
+    need.mutable_token()->set_cluster_id(hello.cluster_id() + 1);
+    need.mutable_token()->set_index(1);
+  });
+  EXPECT_EQ(cluster.code(), wire::DIVERGED);
+  EXPECT_EQ(cluster.have(), hello.cluster_id());
+  const std::uint64_t incarnation = client.Get("k").certificate().incarnation();
+  const auto incarnated = refusal([&](auto& need) {
+    need.mutable_token()->set_incarnation(incarnation + 1);
+    need.mutable_token()->set_index(1);
+  });
+  EXPECT_EQ(incarnated.code(), wire::DIVERGED);
+  EXPECT_EQ(incarnated.want(), incarnation + 1);
+  const auto term = refusal([&](auto& need) {
+    need.mutable_token()->set_term(put.certificate().entry_term() + 1);
+    need.mutable_token()->set_index(put.mod_index());
+  });
+  EXPECT_EQ(term.code(), wire::DIVERGED);
+  EXPECT_EQ(term.have(), put.certificate().entry_term());
+  EXPECT_FALSE(term.message().empty());
+}
+
+TEST_F(ServerCluster, MultiGetsHaveLimits) {
+  RawClient client(port(leader_));
+  client.Hello();
+  wire::MultiGetRequest none;
+  EXPECT_EQ(client.Call(wire::FrameType::kMultiGet, none, {}).error().code(), wire::INVALID);
+  none.add_keys("");
+  EXPECT_EQ(client.Call(wire::FrameType::kMultiGet, none, {}).error().code(), wire::INVALID);
+  wire::MultiGetRequest many;
+  for (std::size_t i = 0; i <= wire::kMaxMultiGetKeys; ++i) many.add_keys("k");
+  const auto keys = client.Call(wire::FrameType::kMultiGet, many, {}).error();
+  EXPECT_EQ(keys.code(), wire::TOO_LARGE);
+  EXPECT_EQ(keys.want(), wire::kMaxMultiGetKeys);
+  ASSERT_FALSE(client.Put("big", std::string(600 << 10, 'x')).has_error());
+  wire::MultiGetRequest big;
+  for (int i = 0; i < 2; ++i) big.add_keys("big");
+  const auto bytes = client.Call(wire::FrameType::kMultiGet, big, {}).error();
+  EXPECT_EQ(bytes.code(), wire::TOO_LARGE);
+  EXPECT_EQ(bytes.want(), wire::kMaxMultiGetBytes);
+}
+
+// Each refused scan gives its place back.
+TEST_F(ServerCluster, RefusedScansLeaveNothingBehind) {
+  RawClient client(port(Other(1)));
+  client.Hello();
+  wire::ScanRequest scan;
+  scan.mutable_freshness()->mutable_token()->set_index(1'000'000);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(client.Call(wire::FrameType::kScan, scan, {}).error().code(), wire::FUTURE_TOKEN);
+  }
+}
+
+// The bound of the last ten seconds is never below the age of now.
+TEST_F(ServerCluster, StatusSaysWhichBoundsAreServedLocally) {
+  std::this_thread::sleep_for(seconds(1));
+  for (int other = 0; other < 3; ++other) {
+    RawClient client(port(Other(other)));
+    client.Hello();
+    std::string body;
+    client.Call(wire::FrameType::kStatus, wire::RequestHeader(), {}, &body);
+    wire::NodeStatus status;
+    ASSERT_TRUE(status.ParseFromString(body));
+    EXPECT_GT(status.local_bound_us(), 0U);
+    EXPECT_GE(status.local_bound_us(), status.age_us());
+  }
+}
+
 TEST_F(ServerCluster, ScansAndMultiGetsTakeTheSameForm) {
   RawClient writer(port(leader_));
   writer.Hello();
