@@ -534,7 +534,7 @@ void Node::ReadOnLane(const server::Read& read) {
         work->clock = Now();
         work->outcome = ReadState(waiting_.at(ticket));
       },
-      [this, work, read]() mutable {
+      [this, work, read = server::Read(read)]() mutable {
         if (!replica_->reads().DecideAgain(read, work->outcome.at.index, work->clock)) {
           return replica_->WaitForRead(read);
         }
