@@ -299,7 +299,7 @@ class Raft {
 
   // leader.cc
   void TickLeader(Time now);
-  void SendHeartbeat(Time now, NodeId id, Progress& peer);
+  void SendHeartbeat(NodeId id, Progress& peer);
   void HandOverAnchor(Time now, NodeId id, Progress& peer);
   void SendAppends(Time now, NodeId id, Progress& peer);
   void SendAppend(Time now, NodeId id, Progress& peer, std::vector<Entry> entries);

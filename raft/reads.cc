@@ -108,7 +108,7 @@ void Raft::StartRound(Time now) {
   for (const auto& [id, peer] : leader->peers) {
     if (peer.clock) round.clocks[id] = *peer.clock;
   }
-  for (auto& [id, peer] : leader->peers) SendHeartbeat(now, id, peer);
+  for (auto& [id, peer] : leader->peers) SendHeartbeat(id, peer);
   ConfirmRounds();  // a sole voter confirms at once
 }
 
