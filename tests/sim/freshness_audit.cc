@@ -20,12 +20,6 @@ SimTime Slack(SimTime span) {
   return kRounding + SimTime{span.count() / 1'000'000};
 }
 
-// What `elapsed` of true time comes to at most, measured by a fast clock and with the allowance for
-// a slow one on top.
-SimTime LargestAge(SimTime elapsed) {
-  return elapsed + SimTime{elapsed.count() * 21 / 10'000} + kRounding * 2;
-}
-
 std::string Text(std::uint64_t value) {
   return std::to_string(value);
 }
@@ -39,6 +33,13 @@ std::string Who(const AskedRead& asked) {
 }
 
 }  // namespace
+
+// What `elapsed` of true time comes to at most, measured by a fast clock and with the allowance for
+// a slow one on top.
+SimTime FreshnessAudit::LargestAge(SimTime elapsed) const {
+  const std::int64_t shown = elapsed.count() + elapsed.count() * drift_ppm_max_ / 1'000'000;
+  return SimTime{shown + shown / 1'000} + kRounding * 3;
+}
 
 void FreshnessAudit::OnAnchor(SimTime now, raft::NodeId node, SimTime at, raft::Index index) {
   constexpr std::size_t kMost = 512;

@@ -21,8 +21,11 @@ struct AskedRead {
 
 class FreshnessAudit {
  public:
-  FreshnessAudit(const Invariants& invariants, int nodes)
-      : invariants_(invariants), held_(static_cast<std::size_t>(nodes) + 1) {}
+  // `drift_ppm_max`: how much faster than true time a node's clock may run.
+  FreshnessAudit(const Invariants& invariants, int nodes, std::int64_t drift_ppm_max)
+      : invariants_(invariants),
+        drift_ppm_max_(drift_ppm_max),
+        held_(static_cast<std::size_t>(nodes) + 1) {}
 
   // The node starts: what it knew of its freshness is gone.
   void OnStart(raft::NodeId node) { held_[node].clear(); }
@@ -56,7 +59,10 @@ class FreshnessAudit {
                    raft::Index applied) const;
   bool HeldFor(SimTime now, const Held& held) const;
 
+  SimTime LargestAge(SimTime elapsed) const;
+
   const Invariants& invariants_;
+  const std::int64_t drift_ppm_max_;
   std::vector<std::vector<Held>> held_;  // by node; in this life, newest last
   std::uint64_t served_ = 0;
   std::uint64_t refused_ = 0;

@@ -19,7 +19,7 @@ World::World(const Plan& plan, std::ostream* trace)
       random_(Mix(plan.seed + 0xd1ceULL)),
       trace_(trace),
       invariants_(plan.nodes),
-      audit_(invariants_, plan.nodes),
+      audit_(invariants_, plan.nodes, plan.drift_ppm_max),
       network_(plan.network, events_, trace_, random_.Fork()),
       crash_points_(plan.crashes, random_.Fork()),
       environment_{plan_, events_, trace_, invariants_, audit_, network_, crash_points_, {}, {}},
