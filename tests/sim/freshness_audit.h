@@ -17,6 +17,7 @@ struct AskedRead {
   raft::NodeId node = raft::kNoNode;
   SimTime at{0};              // the node took it up
   raft::Index committed = 0;  // anywhere, at that moment
+  raft::Index served = 0;     // the most that the node had served by then
 };
 
 class FreshnessAudit {

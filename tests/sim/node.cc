@@ -465,7 +465,8 @@ void Node::ConnectionBroke(raft::NodeId peer) {
 void Node::Submit(const Request& request, ReplyTo reply) {
   OnLoop([this, request, reply = std::move(reply)] {
     const SimTime now = env_.events.now();
-    Waiting waiting{request, reply, {id_, now, env_.invariants.committed()}};
+    Waiting waiting{
+        request, reply, {id_, now, env_.invariants.committed(), env_.invariants.served(id_)}};
     if (!IsWrite(request.kind)) return TakeUpRead(std::move(waiting));
     const std::uint64_t ticket = next_ticket_++;
     waiting_.emplace(ticket, std::move(waiting));
@@ -554,7 +555,8 @@ void Node::ServeRead(server::Read read, SimTime read_at, const storage::ReadOutc
   const bool met = read.decision != server::Decision::kServedUnmet;
   if (!wiped_) env_.audit.OnServed(waiting.asked, read, proof, outcome.at, read_at);
   // What is served anyway may go back.
-  env_.invariants.OnServed(id_, outcome.at.index, met && !read.need.strong());
+  const bool may_go_back = !met || read.need.strong();
+  env_.invariants.OnServed(id_, outcome.at.index, may_go_back ? 0 : waiting.asked.served);
   waiting.reply({ReplyStatus::kOk, core().leader(), {}, outcome, met});
 }
 

@@ -215,6 +215,8 @@ void World::CheckSteadyAges() {
   const SimTime round_trip = plan_.network.delay_max * 2;
   if (round_trip > heartbeat / 2) return;
   const SimTime limit = heartbeat * 2 + round_trip * 2 + heartbeat / 100 + Millis(1);
+  // What was sent before the healing may still be on its way, with old readings of clocks.
+  RunUntil(events_.now() + plan_.network.straggle_max);
   // A node that met a failing disk before it was healed may end of that only now.
   for (int attempt = 0; attempt < 3; ++attempt) {
     if (AgesStayWithin(limit, heartbeat * 10)) return;
