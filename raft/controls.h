@@ -7,18 +7,23 @@ namespace quorate::raft {
 
 enum class Control {
   kNone,
-  kAckBeforeSync,     // entries count as durable, and are acknowledged, before the disk has them
-  kVoteNotPersisted,  // a vote is sent before it is durable
-  kReadBeforeNoop,    // the leader serves reads before an entry of its term has committed (etcd
-                      // #7331)
-  kInFlightRoundAck,  // acks of a round already in flight confirm a read
-  kUnverifiedCommit,  // a heartbeat's commit index is believed beyond the verified prefix
-  kTokenByPosition,   // durability is reported by (term, index) alone (ClickHouse Keeper #102629)
-  kCutUnflushed,      // the log is cut up to the applied index, not the flushed one
-  kApplyUndurable,    // committed entries are applied before this node's own log has them
-  kInstallNotAtomic,  // a snapshot's database becomes current before it is whole and checked
-  kOldSnapshot,       // a snapshot older than the committed log is installed all the same
-  kTrustPageCache,    // opening the log believes what the page cache shows to be on the disk
+  kAckBeforeSync,      // entries count as durable, and are acknowledged, before the disk has them
+  kVoteNotPersisted,   // a vote is sent before it is durable
+  kReadBeforeNoop,     // the leader serves reads before an entry of its term has committed (etcd
+                       // #7331)
+  kInFlightRoundAck,   // acks of a round already in flight confirm a read
+  kUnverifiedCommit,   // a heartbeat's commit index is believed beyond the verified prefix
+  kTokenByPosition,    // durability is reported by (term, index) alone (ClickHouse Keeper #102629)
+  kCutUnflushed,       // the log is cut up to the applied index, not the flushed one
+  kApplyUndurable,     // committed entries are applied before this node's own log has them
+  kInstallNotAtomic,   // a snapshot's database becomes current before it is whole and checked
+  kOldSnapshot,        // a snapshot older than the committed log is installed all the same
+  kTrustPageCache,     // opening the log believes what the page cache shows to be on the disk
+  kAnchorAnyTerm,      // anchors without the own-term test
+  kAnchorShortQuorum,  // anchors with one acknowledgement of the quorum too few
+  kAnchorLateClocks,   // anchors with the clocks of their round's confirmation, not of its start
+  kAnchorUnapplied,    // an anchor bounds the age of a state that has not applied its index
+  kLastContact,        // the bound is the time since the leader was last heard (Consul, rqlite)
 };
 
 #ifdef QUORATE_CONTROLS

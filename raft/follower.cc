@@ -83,9 +83,9 @@ void Raft::Acknowledge(Time now) {
 }
 
 // A fact that never expires (D6.3): believed even if the message is old or its term is over; only a
-// reading of another life of this process means nothing.
+// reading of another life of this process, or of its clock, means nothing.
 void Raft::Adopt(const std::optional<Anchor>& anchor) {
-  if (!anchor || anchor->reading.boot_id != self_.boot_id) return;
+  if (!anchor || anchor->reading.boot_id != clock_id_) return;
   if (!freshness_ || anchor->reading.at > freshness_->at) {
     freshness_ = Freshness{anchor->index, anchor->reading.at};
   }

@@ -44,14 +44,21 @@ void Raft::TickLeader(Time now) {
 
 // A heartbeat says no more of the commit index than the follower is known to hold, so that it is
 // true in any order.
-void Raft::SendHeartbeats() {
-  Leader* leader = AsLeader();
-  for (auto& [id, peer] : leader->peers) {
-    const bool broken = Broken(options_.control, Control::kUnverifiedCommit);
-    Send(id, Heartbeat{.commit = broken ? commit_ : std::min(commit_, peer.match),
-                       .round = leader->rounds.last_number,
-                       .anchor = std::exchange(peer.anchor, std::nullopt)});
-  }
+void Raft::SendHeartbeat(NodeId id, Progress& peer) {
+  const bool broken = Broken(options_.control, Control::kUnverifiedCommit);
+  Send(id, Heartbeat{.commit = broken ? commit_ : std::min(commit_, peer.match),
+                     .round = AsLeader()->rounds.last_number,
+                     .anchor = std::exchange(peer.anchor, std::nullopt)});
+}
+
+// An anchor that waited for the next heartbeat would be a whole one older. Rounds for reads follow
+// each other so closely that they carry each other's anchors, so that not every one costs a message
+// more. Those that went with other messages do not count: what each heartbeat carries would for
+// ever be the anchor of the one before.
+void Raft::HandOverAnchor(Time now, NodeId id, Progress& peer) {
+  if (!peer.anchor || now - peer.anchor_handed_over < options_.heartbeat / 2) return;
+  peer.anchor_handed_over = now;
+  SendHeartbeat(id, peer);
 }
 
 void Raft::SendAppends(Time now, NodeId id, Progress& peer) {

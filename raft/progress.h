@@ -35,6 +35,7 @@ struct Progress {
 
   std::optional<ClockReading> clock;  // the latest to arrive in this term (not the largest: D6.3)
   std::optional<Anchor> anchor;       // to hand over with the next message
+  Time anchor_handed_over{0};         // when a message was last sent for its sake
 
   struct Inflight {
     Index last = 0;

@@ -33,6 +33,7 @@ Raft::Raft(Options options, Self self, InitialState initial, Time now, std::uint
       durable_(log_.last()),
       verified_(commit_),
       role_(Follower{}),
+      clock_id_(self.boot_id),
       next_read_id_(self.boot_id) {
   QUORATE_ASSERT(self_.id != kNoNode, "a node has an id");
   QUORATE_ASSERT(applied_ <= log_.last(), "the state machine is never ahead of its own log");
@@ -242,6 +243,14 @@ void Raft::OnDurable(Time now, const DurabilityToken& token) {
   }
 }
 
+void Raft::OnClockJump() {
+  freshness_.reset();
+  ++clock_id_;
+  if (Leader* leader = AsLeader()) {
+    for (Round& round : leader->rounds.in_flight) round.own_term = false;
+  }
+}
+
 void Raft::OnApplied(Index applied) {
   QUORATE_ASSERT(applied <= commit_ &&
                      (applied <= durable_ || Broken(options_.control, Control::kApplyUndurable)),
@@ -287,7 +296,10 @@ void Raft::IssueBatch(Time now, Ready& ready) {
 Ready Raft::TakeReady(Time now) {
   if (Leader* leader = AsLeader()) {
     if (RoundDue(now)) StartRound(now);
-    for (auto& [id, peer] : leader->peers) SendAppends(now, id, peer);
+    for (auto& [id, peer] : leader->peers) {
+      SendAppends(now, id, peer);
+      HandOverAnchor(now, id, peer);
+    }
     MaybeSendTimeoutNow();
   } else if (acknowledge_ && HardStateDurable() && this->leader() != kNoNode) {
     Acknowledge(now);

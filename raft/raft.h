@@ -194,6 +194,9 @@ class Raft {
   void OnDiskFull(bool full);
   // Messages to `peer` were probably lost (a connection broke).
   void OnUnreachable(NodeId peer);
+  // The own clock went back. Its earlier readings say nothing any more of how long ago something
+  // was: whatever anchor rests on them, here or on its way, is forgotten.
+  void OnClockJump();
 
   Ready TakeReady(Time now);
 
@@ -217,6 +220,8 @@ class Raft {
   // When this leader last confirmed with a quorum that it leads; nothing on other roles or before
   // the first time.
   std::optional<Time> last_confirmed() const;
+  // A message of a leader, or the moments that count as one (raft.cc).
+  Time leader_heard() const { return leader_heard_; }
   bool DiskStuck(
       Time now) const;  // a sync has been outstanding for longer than an election timeout
   bool transferring() const;
@@ -253,8 +258,9 @@ class Raft {
   struct ForwardedRead {
     std::uint64_t read = 0;
     Time requested{0};
-    Time sent{0};          // of this attempt
-    Duration patience{0};  // before the next
+    Time sent{0};                // of this attempt
+    std::uint64_t clock_id = 0;  // that `sent` was read from
+    Duration patience{0};        // before the next
   };
 
   // raft.cc
@@ -271,7 +277,7 @@ class Raft {
   void IssueBatch(Time now, Ready& ready);
   bool IsImpostor(const Message& message) const;
   bool HandleTerm(Time now, const Message& message);  // false: the message is dealt with
-  ClockReading Clock(Time now) const { return {now, self_.boot_id}; }
+  ClockReading Clock(Time now) const { return {now, clock_id_}; }
 
   Leader* AsLeader() { return std::get_if<Leader>(&role_); }
   const Leader* AsLeader() const { return std::get_if<Leader>(&role_); }
@@ -293,7 +299,8 @@ class Raft {
 
   // leader.cc
   void TickLeader(Time now);
-  void SendHeartbeats();
+  void SendHeartbeat(NodeId id, Progress& peer);
+  void HandOverAnchor(Time now, NodeId id, Progress& peer);
   void SendAppends(Time now, NodeId id, Progress& peer);
   void SendAppend(Time now, NodeId id, Progress& peer, std::vector<Entry> entries);
   void LeaveProbe(Time now, Progress& peer, Index verified);
@@ -331,6 +338,8 @@ class Raft {
   void StartRound(Time now);
   bool RoundDue(Time now) const;
   void ConfirmRounds();
+  void NoteConfirmed(const Round& round);
+  std::uint64_t AcknowledgedRound(NodeId but_for) const;
   bool TermStartCommitted() const;
 
   const Options options_;
@@ -371,6 +380,7 @@ class Raft {
   std::size_t full_allowance_ = 0;  // bytes of entries still taken on a full disk
 
   std::optional<Freshness> freshness_;
+  std::uint64_t clock_id_;  // a new one when the clock goes back, or the process starts
   std::uint64_t next_read_id_;
   std::map<std::uint64_t, ForwardedRead> forwarded_;
 

@@ -54,6 +54,7 @@ void Raft::ForwardRead(Time now, ForwardedRead read) {
   }
   const std::uint64_t id = next_read_id_++;
   read.sent = now;
+  read.clock_id = clock_id_;
   forwarded_[id] = read;
   Send(leader(), ReadIndexRequest{id});
 }
@@ -84,7 +85,7 @@ void Raft::Handle(Time, NodeId from, const ReadIndexReply& reply) {
     return;
   }
   // The answer is an anchor too: all that was committed when the request left is <= index (D6.3).
-  Adopt(Anchor{reply.index, {forwarded.sent, self_.boot_id}});
+  Adopt(Anchor{reply.index, {forwarded.sent, forwarded.clock_id}});
   CommitTo(std::min(reply.index, verified_));
   ready_.reads.push_back({forwarded.read, ReadFailure::kNone, reply.index, true});
 }
@@ -107,24 +108,46 @@ void Raft::StartRound(Time now) {
   for (const auto& [id, peer] : leader->peers) {
     if (peer.clock) round.clocks[id] = *peer.clock;
   }
-  SendHeartbeats();
+  for (auto& [id, peer] : leader->peers) SendHeartbeat(id, peer);
   ConfirmRounds();  // a sole voter confirms at once
+}
+
+// The highest round that a quorum has acknowledged. `but_for` counts as having acknowledged them
+// all.
+std::uint64_t Raft::AcknowledgedRound(NodeId but_for) const {
+  const Leader* leader = AsLeader();
+  return QuorumValue(configuration().voters, [&](NodeId id) {
+    if (id == self_.id || id == but_for) return leader->rounds.last_number;
+    const auto peer = leader->peers.find(id);
+    return peer == leader->peers.end() ? 0 : peer->second.round;
+  });
 }
 
 void Raft::ConfirmRounds() {
   Leader* leader = AsLeader();
-  const std::uint64_t acknowledged = QuorumValue(configuration().voters, [&](NodeId id) {
-    if (id == self_.id) return leader->rounds.last_number;
-    const auto peer = leader->peers.find(id);
-    return peer == leader->peers.end() ? 0 : peer->second.round;
-  });
-  for (const Round& round : leader->rounds.Confirm(acknowledged)) {
+  for (const Round& round : leader->rounds.Confirm(AcknowledgedRound(kNoNode))) {
     for (const WaitingRead& read : round.reads) AnswerRead(read, ReadFailure::kNone);
-    if (!round.own_term)
-      continue;  // an older leader may have committed more than this one knows of
-    Adopt(Anchor{round.commit, {round.started, self_.boot_id}});
-    for (const auto& [id, clock] : round.clocks)
-      leader->peers[id].anchor = Anchor{round.commit, clock};
+    NoteConfirmed(round);
+  }
+  if (Broken(options_.control, Control::kAnchorShortQuorum) && !leader->peers.empty()) {
+    const std::uint64_t acknowledged = AcknowledgedRound(leader->peers.begin()->first);
+    for (const Round& round : leader->rounds.in_flight) {
+      if (round.number <= acknowledged) NoteConfirmed(round);
+    }
+  }
+}
+
+// Anchors for the peers and for this node. Not unless the entry at the round's commit index is of
+// the leader's own term: an older leader may have committed more than this one knows of.
+void Raft::NoteConfirmed(const Round& round) {
+  if (!round.own_term && !Broken(options_.control, Control::kAnchorAnyTerm)) return;
+  Adopt(Anchor{round.commit, {round.started, clock_id_}});
+  const bool late = Broken(options_.control, Control::kAnchorLateClocks);
+  for (const auto& [id, clock] : round.clocks) {
+    const auto found = AsLeader()->peers.find(id);
+    if (found == AsLeader()->peers.end()) continue;
+    Progress& peer = found->second;
+    peer.anchor = Anchor{round.commit, late && peer.clock ? *peer.clock : clock};
   }
 }
 

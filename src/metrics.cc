@@ -88,6 +88,27 @@ void AddRequests(Families& all, const Metrics& metrics) {
   }
 }
 
+void AddReads(Families& all, const Metrics& metrics) {
+  MetricFamily& ages = Family(all, "quorate_read_age_seconds",
+                              "Proven age in the certificates of reads", MetricType::Histogram);
+  MetricFamily& reads = Family(
+      all, "quorate_reads_total",
+      "Reads by how they were decided: from this node's own state (local), after waiting for "
+      "it to be applied, after a confirmation through the leader, served although what was "
+      "asked for was not met, refused",
+      MetricType::Counter);
+  constexpr const char* kPaths[] = {"local", "waited", "confirmed", "served_unmet", "refused"};
+  static_assert(std::size(kPaths) == kDecisions);
+  for (const Level level : {Level::kStrong, Level::kBounded, Level::kSession, Level::kEventual}) {
+    const auto number = static_cast<std::size_t>(level);
+    AddHistogram(ages, metrics.read_ages[number], kMicrosPerSecond, {{"level", ToString(level)}});
+    for (std::size_t path = 0; path < kDecisions; ++path) {
+      AddCounter(reads, static_cast<double>(metrics.reads[number][path]),
+                 {{"level", ToString(level)}, {"path", kPaths[path]}});
+    }
+  }
+}
+
 void AddStorage(Families& all, const Metrics& metrics) {
   AddHistogram(Family(all, "quorate_log_sync_duration_seconds",
                       "Time to write and sync one batch to the log", MetricType::Histogram),
@@ -236,6 +257,8 @@ const char* ToString(Operation operation) {
       return "cas";
     case Operation::kGet:
       return "get";
+    case Operation::kMultiGet:
+      return "multi_get";
     case Operation::kScan:
       return "scan";
     case Operation::kStatus:
@@ -252,6 +275,8 @@ const char* ToString(Level level) {
   switch (level) {
     case Level::kStrong:
       return "strong";
+    case Level::kBounded:
+      return "bounded";
     case Level::kSession:
       return "session";
     case Level::kEventual:
@@ -269,6 +294,7 @@ std::string FormatMetrics(const Metrics& metrics, const wire::NodeStatus& status
   Families all;
   all.reserve(128);  // Family() hands out references
   AddRequests(all, metrics);
+  AddReads(all, metrics);
   AddStorage(all, metrics);
   AddDisk(all, status);
   AddSnapshots(all, status);

@@ -10,6 +10,7 @@
 
 #include "client/proto/wire.pb.h"
 #include "raft/types.h"
+#include "src/read_path.h"
 
 namespace quorate::server {
 
@@ -18,17 +19,18 @@ enum class Operation : std::uint8_t {
   kDelete,
   kCompareAndSet,
   kGet,
+  kMultiGet,
   kScan,
   kStatus,
   kSnapshot,
   kSnapshotRead
 };
-inline constexpr std::size_t kOperations = 8;
+inline constexpr std::size_t kOperations = 9;
 const char* ToString(Operation operation);
 
 // What was asked of the answer. kCommit: writes. kNone: status, and requests that never got so far.
-enum class Level : std::uint8_t { kStrong, kSession, kEventual, kCommit, kNone };
-inline constexpr std::size_t kLevels = 5;
+enum class Level : std::uint8_t { kStrong, kBounded, kSession, kEventual, kCommit, kNone };
+inline constexpr std::size_t kLevels = 6;
 const char* ToString(Level level);
 
 // Factor-two buckets; bucket i counts values in (lowest * 2^(i-1), lowest * 2^i].
@@ -55,6 +57,9 @@ using BytesHistogram = Histogram<256, 17>;   // 256 B to 16 MiB
 // For the loop's thread.
 struct Metrics {
   std::array<std::array<LatencyHistogram, kLevels>, kOperations> requests;
+  // By level: the ages that certificates stated, and how reads were decided.
+  std::array<LatencyHistogram, kLevels> read_ages;
+  std::array<std::array<std::uint64_t, kDecisions>, kLevels> reads{};
   LatencyHistogram log_sync;
   EntriesHistogram log_batch_entries;
   BytesHistogram log_batch_bytes;
@@ -69,6 +74,12 @@ struct Metrics {
   void ObserveRequest(Operation operation, Level level, raft::Duration took) {
     requests[static_cast<std::size_t>(operation)][static_cast<std::size_t>(level)].Observe(
         static_cast<std::uint64_t>(took.count()));
+  }
+  void ObserveRead(Level level, Decision decision) {
+    ++reads[static_cast<std::size_t>(level)][static_cast<std::size_t>(decision)];
+  }
+  void ObserveAge(Level level, raft::Duration age) {
+    read_ages[static_cast<std::size_t>(level)].Observe(static_cast<std::uint64_t>(age.count()));
   }
 };
 

@@ -12,11 +12,6 @@ namespace {
 // One write to the state machine: bounds how long the applier holds memory, and how stale a status
 // can be.
 constexpr std::size_t kApplyBytes = 1 << 20;
-// Anchors whose index is not applied yet; older ones are dropped, which only makes the stated age
-// larger.
-constexpr std::size_t kMaxAnchors = 256;
-// The local clock's rate error, in parts per thousand (D3: rho = 1e-3).
-constexpr std::int64_t kClockErrorPerMille = 1;
 
 raft::InitialState ToInitialState(storage::LogRecovery& recovery, raft::Index applied) {
   return {.hard_state = recovery.hard_state,
@@ -54,6 +49,7 @@ Replica::Replica(const ReplicaOptions& options, const raft::Self& self, ReplicaS
       random_(seed),
       core_(options.raft, self, ToInitialState(storage.log.recovery, state_->applied().index),
             host.Now(), random_()),
+      reads_(core_, core_.log().last(), [this](const Read& read) { host_.OnRead(read); }),
       sender_(options.snapshots, host, files_, directory_),
       receiver_(
           options.snapshots, host, files_, directory_,
@@ -62,8 +58,7 @@ Replica::Replica(const ReplicaOptions& options, const raft::Self& self, ReplicaS
             host_.PumpSoon();
           },
           [this](const std::string& why) { Report(ReplicaObserver::News::kBad, why); }),
-      applied_(core_.applied()),
-      last_at_start_(core_.log().last()) {
+      applied_(core_.applied()) {
   sender_.OnDropped([this](std::uint64_t id) { core_.OnSnapshotDropped(id); });
 }
 
@@ -90,8 +85,8 @@ void Replica::OnUnreachable(raft::NodeId peer) {
 }
 
 raft::Time Replica::NextDeadline() const {
-  return std::min(
-      {core_.NextDeadline(), next_look_, sender_.NextDeadline(), receiver_.NextDeadline()});
+  return std::min({core_.NextDeadline(), next_look_, sender_.NextDeadline(),
+                   receiver_.NextDeadline(), reads_.NextDeadline()});
 }
 
 void Replica::Tick() {
@@ -100,6 +95,7 @@ void Replica::Tick() {
   if (now >= sender_.NextDeadline()) sender_.Tick(now);
   if (now >= receiver_.NextDeadline()) receiver_.Tick(now);
   if (now >= next_look_) LookAtDisk(now);
+  if (now >= reads_.NextDeadline()) reads_.Expire(applied_, now);
   host_.PumpSoon();
 }
 
@@ -108,24 +104,9 @@ void Replica::Write(Bytes command, std::uint64_t ticket) {
   host_.PumpSoon();
 }
 
-void Replica::StrongRead(std::uint64_t ticket) {
-  queued_reads_.push_back(ticket);
+void Replica::WaitForRead(Read read) {
+  reads_.Wait(std::move(read), host_.Now());
   host_.PumpSoon();
-}
-
-Replica::EventualGrant Replica::EventualRead() {
-  // Before the restart this node may have served anything up to its last entry, and RocksDB may
-  // have fallen back to an earlier flush: serve again once either its old log or what the cluster
-  // had committed meanwhile is applied (D6.1).
-  const auto& fresh = core_.freshness();
-  // Without any configuration it is new, or wiped: it may have served everything in an earlier
-  // life.
-  const bool known = core_.configuration().incarnation != 0;
-  if (!caught_up_ && known) {
-    caught_up_ = applied_ >= last_at_start_ || (fresh && applied_ >= fresh->index);
-  }
-  const raft::Index want = fresh ? std::min(fresh->index, last_at_start_) : last_at_start_;
-  return {caught_up_, applied_, want};
 }
 
 void Replica::TransferLeadership(raft::NodeId target) {
@@ -137,10 +118,11 @@ void Replica::TransferLeadership(raft::NodeId target) {
 // Ready.
 void Replica::Pump() {
   const raft::Time now = host_.Now();
+  reads_.NoteClock(now);
   ProposeQueued(now);
-  RequestQueuedReads(now);
+  reads_.RequestConfirmation(now);
   CarryOut(core_.TakeReady(now));
-  NoteFreshness();
+  reads_.NoteFreshness(applied_, now);
   StartLogWrite();
   MaybeInstall();
   StartApply();
@@ -168,13 +150,6 @@ void Replica::ProposeQueued(raft::Time now) {
   for (const Proposal& proposal : proposals) host_.OnWrite(proposal.ticket, {refused, {}});
 }
 
-void Replica::RequestQueuedReads(raft::Time now) {
-  if (queued_reads_.empty()) return;
-  const std::uint64_t id = next_read_batch_++;
-  read_batches_[id] = std::exchange(queued_reads_, {});
-  core_.RequestRead(now, id);
-}
-
 void Replica::CarryOut(raft::Ready ready) {
   for (raft::Message& message : ready.messages) host_.Send(std::move(message));
   if (ready.append) {
@@ -182,7 +157,10 @@ void Replica::CarryOut(raft::Ready ready) {
     log_queue_.push_back(std::move(*ready.append));
   }
   for (const raft::FetchRequest& fetch : ready.fetches) Fetch(fetch);
-  for (const raft::ReadResult& read : ready.reads) FinishRead(read);
+  if (!ready.reads.empty()) {
+    const raft::Time now = host_.Now();
+    for (const raft::ReadResult& read : ready.reads) reads_.OnConfirmed(read, applied_, now);
+  }
   if (ready.offered) {
     receiver_.OnOffer(ready.offered->from, ready.offered->snapshot, ready.offered->position);
   }
@@ -209,18 +187,6 @@ void Replica::Fetch(const raft::FetchRequest& request) {
                         *read ? std::move(**read) : std::vector<raft::Entry>());
         host_.PumpSoon();
       });
-}
-
-void Replica::FinishRead(const raft::ReadResult& result) {
-  const auto batch = read_batches_.find(result.id);
-  QUORATE_ASSERT(batch != read_batches_.end(), "every read is answered once");
-  const ReadGrant grant{result.failure, result.index, result.via_leader};
-  if (result.failure != raft::ReadFailure::kNone || applied_ >= result.index) {
-    for (std::uint64_t ticket : batch->second) host_.OnRead(ticket, grant);
-  } else {
-    waiting_for_apply_.emplace(result.index, WaitingForApply{grant, std::move(batch->second)});
-  }
-  read_batches_.erase(batch);
 }
 
 struct Replica::LogJob {
@@ -325,15 +291,7 @@ void Replica::OnApplied(const std::vector<storage::Applied>& results) {
     CompleteWrites(applied);
   }
   core_.OnApplied(applied_);
-  GrantAppliedReads();
-}
-
-void Replica::GrantAppliedReads() {
-  const auto end = waiting_for_apply_.upper_bound(applied_);
-  for (auto it = waiting_for_apply_.begin(); it != end; ++it) {
-    for (std::uint64_t ticket : it->second.tickets) host_.OnRead(ticket, it->second.grant);
-  }
-  waiting_for_apply_.erase(waiting_for_apply_.begin(), end);
+  reads_.OnApplied(applied_, host_.Now());
 }
 
 // An entry's fate is decided by what is committed at its index: itself, or another leader's entry.
@@ -354,24 +312,6 @@ void Replica::CompleteWrites(const storage::Applied& applied) {
       host_.OnWrite(write.ticket, {WriteStatus::kApplied, applied});
     }
   }
-}
-
-void Replica::NoteFreshness() {
-  const auto& fresh = core_.freshness();
-  if (fresh && (anchors_.empty() || fresh->at > anchors_.back().at)) anchors_.push_back(*fresh);
-  while (anchors_.size() > 1 && anchors_[1].index <= applied_) anchors_.pop_front();
-  // Keep the front, which is in use, and the newest ones.
-  if (anchors_.size() > kMaxAnchors) anchors_.erase(anchors_.begin() + 1);
-}
-
-std::optional<Replica::Age> Replica::AgeOf(raft::Index applied, raft::Time now) const {
-  for (auto anchor = anchors_.rbegin(); anchor != anchors_.rend(); ++anchor) {
-    if (anchor->index > applied) continue;
-    const std::int64_t elapsed = (now - anchor->at).count();
-    const std::int64_t error = (elapsed * kClockErrorPerMille + 999) / 1000;  // ages round up
-    return Age{raft::Duration(elapsed + error), anchor->index};
-  }
-  return std::nullopt;
 }
 
 // The log says who a member is. A directory that is not the one on record has forgotten votes and

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "raft/raft.h"
+#include "src/read_path.h"
 #include "src/snapshot_transfer.h"
 #include "storage/data_dir.h"
 #include "storage/log.h"
@@ -50,12 +51,6 @@ struct WriteResult {
   storage::Applied applied;  // kApplied: index, term and what the command did
 };
 
-struct ReadGrant {
-  raft::ReadFailure failure = raft::ReadFailure::kNone;
-  raft::Index index = 0;    // the state machine has applied at least this
-  bool via_leader = false;  // another node confirmed it
-};
-
 // What a replica needs from its surroundings. All calls come from the loop, and none may call back
 // into the replica before it returns.
 class Host {
@@ -78,7 +73,7 @@ class Host {
   virtual void Fatal(const std::string& why) = 0;
 
   virtual void OnWrite(std::uint64_t ticket, const WriteResult& result) = 0;
-  virtual void OnRead(std::uint64_t ticket, const ReadGrant& grant) = 0;
+  virtual void OnRead(const Read& read) = 0;
   virtual void OnSoftState(const raft::SoftState& state) = 0;
 };
 
@@ -161,16 +156,15 @@ class Replica {
   // unless the process ends: an outcome that no one can know yet stays open, so give each ticket a
   // deadline of your own.
   void Write(Bytes command, std::uint64_t ticket);
-  // Linearizable: answered by Host::OnRead once the state machine holds everything committed before
-  // this call.
-  void StrongRead(std::uint64_t ticket);
-  // A consistent prefix, never behind what this node served before, restarts included (D6.1).
-  struct EventualGrant {
-    bool caught_up = false;  // false: refuse with NOT_CAUGHT_UP{have, want}
-    raft::Index have = 0;
-    raft::Index want = 0;
-  };
-  EventualGrant EventualRead();
+  // Decides about a read what can be decided at once: true, and read.decision says how. False: give
+  // it a ticket and WaitForRead(), which Host::OnRead answers exactly once, by the read's deadline.
+  // `now`: host.Now(), read after the request was dequeued. The state is to be read afterwards.
+  bool DecideRead(Read& read, raft::Time now) {
+    return reads_.Decide(read, state_->applied().index, now);
+  }
+  void WaitForRead(Read read);
+  const ReadPath& reads() const { return reads_; }
+  ReadPath& reads() { return reads_; }
 
   void TransferLeadership(raft::NodeId target);
   // Takes a snapshot now, keeps it for others as SnapshotSender does, and cuts the log as far as
@@ -198,14 +192,6 @@ class Replica {
   const DiskUse& disk_use() const { return disk_use_; }
   const ReplicaCounters& counters() const { return counters_; }
   std::optional<SnapshotProgress> fetching() const { return receiver_.progress(); }
-  // How long before `now` a state that has applied up to `applied` is complete: everything
-  // committed anywhere earlier than that is in it. Nothing if no such bound is known. `now` must
-  // have been read after the request arrived (D6.3).
-  struct Age {
-    raft::Duration bound{0};
-    raft::Index fresh_index = 0;
-  };
-  std::optional<Age> AgeOf(raft::Index applied, raft::Time now) const;
   void Observe(ReplicaObserver observer) { observer_ = std::move(observer); }
 
  private:
@@ -218,28 +204,20 @@ class Replica {
     Bytes command;
     std::uint64_t ticket = 0;
   };
-  struct WaitingForApply {
-    ReadGrant grant;
-    std::vector<std::uint64_t> tickets;
-  };
 
   // Everything is on one lane or the loop; see Host::Run.
   struct LogJob;
   struct Look;
 
   void ProposeQueued(raft::Time now);
-  void RequestQueuedReads(raft::Time now);
   void CarryOut(raft::Ready ready);
   void Fetch(const raft::FetchRequest& request);
-  void FinishRead(const raft::ReadResult& result);
   void StartLogWrite();
   void StartApply();
   void OnLogWritten(const std::shared_ptr<LogJob>& job);
   void OnApplyFailed(const storage::Error& error);
   void OnApplied(const std::vector<storage::Applied>& results);
-  void GrantAppliedReads();
   void CompleteWrites(const storage::Applied& applied);
-  void NoteFreshness();
   void CheckMembership();
   void MaybeFinishShutdown();
   void Report(ReplicaObserver::News news, const std::string& text) const;
@@ -277,16 +255,12 @@ class Replica {
   const raft::Configuration base_configuration_;  // if the state machine has applied none
   std::mt19937_64 random_;
   raft::Raft core_;
+  ReadPath reads_;
   SnapshotSender sender_;
   SnapshotReceiver receiver_;
 
   std::vector<Proposal> proposals_;          // since the last Pump()
   std::deque<PendingWrite> pending_writes_;  // in the log, not applied; ordered by term, then index
-  std::vector<std::uint64_t> queued_reads_;  // since the last Pump()
-  std::map<std::uint64_t, std::vector<std::uint64_t>>
-      read_batches_;  // tickets, by the id given to the core
-  std::uint64_t next_read_batch_ = 1;
-  std::multimap<raft::Index, WaitingForApply> waiting_for_apply_;
 
   std::vector<raft::AppendBatch> log_queue_;
   std::size_t queued_log_bytes_ = 0;
@@ -297,11 +271,6 @@ class Replica {
   bool looking_ = false;
   raft::Index apply_to_ = 0;
   raft::Index applied_ = 0;
-  raft::Index last_at_start_ = 0;
-  bool caught_up_ = false;
-
-  // Anchors whose index may not be applied yet, oldest first; the front is the newest one that is.
-  std::deque<raft::Freshness> anchors_;
 
   std::optional<storage::Manifest> arrived_;  // fetched and checked, not installed yet
   raft::Time install_not_before_{0};          // after one that found no room

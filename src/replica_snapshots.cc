@@ -118,7 +118,7 @@ void Replica::OnInstalled(const storage::Manifest& manifest,
   // open.
   std::erase_if(pending_writes_,
                 [index](const PendingWrite& write) { return write.index <= index; });
-  GrantAppliedReads();
+  reads_.OnApplied(applied_, host_.Now());
   arrived_.reset();
   receiver_.Finished(/*useless=*/false);
   state_room_ = {};  // what found no room was for the database before this one

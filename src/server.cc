@@ -174,8 +174,8 @@ void Server::OnWrite(std::uint64_t ticket, const WriteResult& result) {
   service_->OnWrite(ticket, result);
 }
 
-void Server::OnRead(std::uint64_t ticket, const ReadGrant& grant) {
-  service_->OnRead(ticket, grant);
+void Server::OnRead(const Read& read) {
+  service_->OnRead(read);
 }
 
 void Server::OnSoftState(const raft::SoftState& state) {

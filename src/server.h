@@ -1,6 +1,7 @@
 // `quorated`: one node. Read in this order:
 //
 //   replica.h                    drives the consensus core, the log and the state machine
+//   freshness.h read_path.h      how fresh an answer must be, and is; reads that wait for it
 //   snapshot_transfer.h          snapshots on their way from node to node
 //   loop.h worker.h              the threads: one loop, one worker for each kind of blocking work
 //   connection.h listener.h      sockets and frames
@@ -64,7 +65,7 @@ class Server final : private Host, private PeerEvents {
   void PumpSoon() override { loop_.PumpSoon(); }
   void Fatal(const std::string& why) override;
   void OnWrite(std::uint64_t ticket, const WriteResult& result) override;
-  void OnRead(std::uint64_t ticket, const ReadGrant& grant) override;
+  void OnRead(const Read& read) override;
   void OnSoftState(const raft::SoftState& state) override;
 
   // PeerEvents.

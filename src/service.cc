@@ -27,6 +27,8 @@ Operation OperationOf(wire::FrameType type) {
   switch (type) {
     case wire::FrameType::kWrite:
       return Operation::kPut;  // until the command says otherwise
+    case wire::FrameType::kMultiGet:
+      return Operation::kMultiGet;
     case wire::FrameType::kScan:
       return Operation::kScan;
     case wire::FrameType::kStatus:
@@ -242,6 +244,7 @@ void Service::Dispatch(ClientSession& session, const wire::Frame& frame, raft::T
                   .received = now,
                   .deadline = now + limits_.default_deadline,
                   .bytes = frame.total_bytes,
+                  .explain = false,
                   .name = {}};
   switch (frame.type) {
     case wire::FrameType::kWrite:
@@ -249,6 +252,9 @@ void Service::Dispatch(ClientSession& session, const wire::Frame& frame, raft::T
       break;
     case wire::FrameType::kGet:
       Get(session, frame, std::move(request));
+      break;
+    case wire::FrameType::kMultiGet:
+      MultiGet(session, frame, std::move(request));
       break;
     case wire::FrameType::kScan:
       Scan(session, frame, std::move(request));
@@ -323,9 +329,9 @@ Service::Pending& Service::Wait(ClientSession& session, Request request, Ticket&
   next_sweep_ = std::min(next_sweep_, std::max(request.deadline, last_sweep_ + kSweepSpacing));
   pending->request = std::move(request);
   pending->key.clear();
-  pending->min_index = 0;
-  pending->grant = {};
+  pending->in_read_path = false;
   pending->scan.reset();
+  pending->keys.reset();
   pending->abandoned.reset();
   return *pending;
 }
@@ -343,6 +349,7 @@ void Service::Release(Ticket ticket) {
   memory_->used -= pending->request.bytes;
   pending->abandoned.reset();
   pending->scan.reset();
+  pending->keys.reset();
   pending_.Free(ticket);
 }
 
@@ -462,19 +469,35 @@ void Service::RefuseNoLeader(const Request& request, std::string what) {
 
 // ---- Time ----
 
+void Service::RefuseLate(Pending& pending) {
+  switch (pending.request.type) {
+    case wire::FrameType::kGet:
+    case wire::FrameType::kMultiGet:
+    case wire::FrameType::kScan:
+      pending.read.decision = Decision::kRefused;
+      pending.read.refusal = {.code = Refused::kDeadline,
+                              .have = in_.replica.state().applied().index};
+      return RefuseRead(pending.request, pending.read);
+    case wire::FrameType::kWrite:
+      return Refuse(pending.request, wire::DEADLINE,
+                    "the deadline passed before the write was committed; it may still take effect");
+    default:
+      return Refuse(pending.request, wire::DEADLINE,
+                    "the deadline passed before the answer was ready");
+  }
+}
+
 void Service::OnDeadline(raft::Time now) {
   if (now < next_sweep_) return;
   last_sweep_ = now;
   raft::Time next = raft::Time::max();
   pending_.ForEach([&](Ticket ticket, Pending& pending) {
+    if (pending.in_read_path) return;
     if (pending.request.deadline > now) {
       next = std::min(next, pending.request.deadline);
       return;
     }
-    const bool write = pending.request.type == wire::FrameType::kWrite;
-    Refuse(pending.request, wire::DEADLINE,
-           write ? "the deadline passed before the write was committed; it may still take effect"
-                 : "the deadline passed before the answer could be confirmed");
+    RefuseLate(pending);
     Release(ticket);
   });
   next_sweep_ = next == raft::Time::max() ? next : std::max(next, now + kSweepSpacing);

@@ -3,7 +3,9 @@
 //
 //   service.cc           connections, greetings, limits, deadlines, replies
 //   service_write.cc     put, delete, compare-and-set
-//   service_read.cc      get: strong, session, eventual; certificates
+//   service_read.cc      get
+//   service_multi_get.cc several keys at one index
+//   service_freshness.cc what a read asks for; certificates, explanations and refusals
 //   service_scan.cc      scans and their cursors
 //   service_snapshot.cc  taking a snapshot, and reading it
 //
@@ -86,7 +88,7 @@ class Service {
 
   // From the replica, by way of the server.
   void OnWrite(std::uint64_t ticket, const WriteResult& result);
-  void OnRead(std::uint64_t ticket, const ReadGrant& grant);
+  void OnRead(const Read& read);
 
   // When the next request's deadline passes; OnDeadline answers those whose time is up.
   raft::Time NextDeadline() const { return next_sweep_; }
@@ -117,6 +119,7 @@ class Service {
     raft::Time received{0};
     raft::Time deadline{0};
     std::size_t bytes = 0;
+    bool explain = false;
     std::string name;  // the client's own request id, for logs
   };
   // One page of a scan on its way.
@@ -132,9 +135,10 @@ class Service {
   struct Pending {
     Request request;
     std::string key;
-    raft::Index min_index = 0;
-    ReadGrant grant;
+    Read read;
+    bool in_read_path = false;  // which keeps its deadline meanwhile
     std::unique_ptr<ScanWork> scan;
+    std::shared_ptr<const wire::MultiGetRequest> keys;
     // Of its job on the read lane, once it has one: set when nobody waits for that any more.
     std::shared_ptr<std::atomic<bool>> abandoned;
   };
@@ -162,6 +166,7 @@ class Service {
   void Refuse(const Request& request, wire::Code code, std::string message, std::uint64_t have = 0,
               std::uint64_t want = 0);
   void RefuseForMemory(const Request& request);
+  void RefuseLate(Pending& pending);
   void RefuseNoLeader(const Request& request, std::string what);
   void Release(Ticket ticket);
   void LogRequest(const Request& request, raft::Duration took, const wire::Error* error);
@@ -171,32 +176,46 @@ class Service {
   bool ValidCommand(const Request& request);  // of command_; answers if not
   void RefuseDiskFull(const Request& request);
 
+  // service_freshness.cc
+  bool Need(Request& request, const wire::Freshness& freshness, ReadNeed& need);
+  void Certify(const Request& request, const Read& read, raft::Time read_at, raft::Position at);
+  void Explain(const Read& read);
+  void RefuseRead(const Request& request, const Read& read);
+
   // service_read.cc
-  struct FreshnessNeed {
-    Level level = Level::kEventual;
-    raft::Index min_index = 0;
-  };
-  std::optional<FreshnessNeed> Need(const Request& request, const wire::Freshness& freshness);
-  bool ServableNow(const Request& request, const FreshnessNeed& need);
+  bool ValidKey(const Request& request, std::string_view key);
   void Get(ClientSession& session, const wire::Frame& frame, Request request);
-  bool ReadFromMemory(const Request& request, std::string_view key, const ReadGrant& grant);
+  Pending& WaitRead(ClientSession& session, Request request, const Read& read, Ticket& ticket);
+  void Ask(Pending& pending);
+  bool ReadFromMemory(const Request& request, std::string_view key, const Read& read);
   void ReadFromDisk(Ticket ticket);
+  bool StillMet(Pending& pending, raft::Index index, raft::Time read_at);
   // Runs `work`, which reads, on the read lane, then `done` here; or refuses, and frees the ticket.
   // `done` runs in any case once the job's turn has come, `work` only if somebody still waits.
   void RunRead(Ticket ticket, std::function<void()> work, std::function<void()> done);
+  Pending* BackFromDisk(Ticket ticket);
   void RefuseUnreadable(const Request& request, const storage::Error& error);
-  void AnswerRead(const Request& request, const ReadGrant& grant, raft::Time read_at,
+  void AnswerRead(const Request& request, const Read& read, raft::Time read_at,
                   const storage::Result<std::optional<storage::ReadOutcome>>& outcome);
-  void Certify(const Request& request, const ReadGrant& grant, raft::Time read_at,
-               raft::Position at);
-  void RefuseRead(const Request& request, raft::ReadFailure failure);
   bool OutputFull(const Request& request);
+
+  // service_multi_get.cc
+  struct MultiGetDone;
+  bool ValidKeys(const Request& request, const wire::MultiGetRequest& asked);
+  bool RefuseTooMuch(const Request& request, std::size_t bytes);
+  void MultiGet(ClientSession& session, const wire::Frame& frame, Request request);
+  void RunMultiGet(Ticket ticket);
+  bool MultiGetFromMemory(const Request& request, const wire::MultiGetRequest& asked,
+                          const Read& read);
+  void ReadKeysFromDisk(Ticket ticket);
+  void AnswerKeys(const Request& request, const Read& read, const MultiGetDone& done);
 
   // service_scan.cc
   void Scan(ClientSession& session, const wire::Frame& frame, Request request);
   bool TooManyScans(const ClientSession& session, const Request& request,
                     const wire::ScanRequest& scan);
-  static ScanWork TakeCursor(ClientSession& session, std::uint64_t number);
+  static ScanWork TakeCursor(ClientSession& session, std::uint64_t number, Read& read);
+  static Read ForLaterPages(const Pending& pending);
   static ScanWork FirstPage(const wire::ScanRequest& scan);
   void RunScan(Ticket ticket);
   struct ScanDone;
@@ -243,6 +262,7 @@ class ClientSession final : public ConnectionEvents {
     std::string last;
     std::size_t max_items = 0;
     bool count_only = false;
+    Read read;  // what the first page was certified by
     raft::Time used{0};
   };
 

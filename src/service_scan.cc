@@ -45,22 +45,21 @@ void Service::Scan(ClientSession& session, const wire::Frame& frame, Request req
                   "use; start the scan again");
   }
   // A later page is the state of its cursor, whatever has been committed since.
-  std::optional<FreshnessNeed> need = FreshnessNeed{};
-  if (scan.cursor() == 0) need = Need(request, scan.freshness());
-  if (!need) return;
-  request.level = need->level;
+  Read read;
+  request.level = Level::kEventual;
+  if (scan.cursor() == 0 && !Need(request, scan.freshness(), read.need)) return;
   if (!TakeUp(session, scan.header(), request) || TooManyScans(session, request, scan)) return;
-  const bool strong = need->level == Level::kStrong;
-  if (scan.cursor() == 0 && !strong && !ServableNow(request, *need)) return;
+  bool decided = true;
+  if (scan.cursor() == 0) decided = in_.replica.DecideRead(read, request.received);
+  if (decided && read.refused()) return RefuseRead(request, read);
 
+  ScanWork work = scan.cursor() != 0 ? TakeCursor(session, scan.cursor(), read) : FirstPage(scan);
   Ticket ticket = 0;
   ++session.scans_running;
-  Pending& pending = Wait(session, std::move(request), ticket);
-  pending.min_index = need->min_index;
-  pending.scan = std::make_unique<ScanWork>(scan.cursor() != 0 ? TakeCursor(session, scan.cursor())
-                                                               : FirstPage(scan));
-  if (strong) return in_.replica.StrongRead(ticket);
-  RunScan(ticket);
+  Pending& pending = WaitRead(session, std::move(request), read, ticket);
+  pending.scan = std::make_unique<ScanWork>(std::move(work));
+  if (decided) return RunScan(ticket);
+  Ask(pending);
 }
 
 bool Service::TooManyScans(const ClientSession& session, const Request& request,
@@ -76,12 +75,27 @@ bool Service::TooManyScans(const ClientSession& session, const Request& request,
   return true;
 }
 
-Service::ScanWork Service::TakeCursor(ClientSession& session, std::uint64_t number) {
+Service::ScanWork Service::TakeCursor(ClientSession& session, std::uint64_t number, Read& read) {
   const auto found = session.cursors.find(number);
   ClientSession::Cursor cursor = std::move(found->second);
   session.cursors.erase(found);
+  read = cursor.read;
   return {std::move(cursor.view), std::move(cursor.next), std::move(cursor.last),
           cursor.max_items,       cursor.count_only,      number};
+}
+
+// The state stays, and what proves its age grows old with it. A confirmation is an anchor too:
+// everything committed before the request arrived is <= its index.
+Read Service::ForLaterPages(const Pending& pending) {
+  Read read;
+  read.need.max_lag = pending.read.need.max_lag;
+  read.anchor = pending.read.anchor;
+  read.clock = pending.read.clock;
+  const Confirmation* confirmed = pending.read.confirmed();
+  if (confirmed != nullptr && confirmed->failure == raft::ReadFailure::kNone) {
+    read.anchor = raft::Freshness{confirmed->index, pending.request.received};
+  }
+  return read;
 }
 
 Service::ScanWork Service::FirstPage(const wire::ScanRequest& scan) {
@@ -121,8 +135,8 @@ void Service::RunScan(Ticket ticket) {
 }
 
 void Service::FinishScan(Ticket ticket, ScanDone& done) {
-  Pending* pending = pending_.Find(ticket);
-  if (pending == nullptr) return;  // its deadline has passed
+  Pending* pending = BackFromDisk(ticket);
+  if (pending == nullptr) return;
   const auto* found = sessions_.Find(pending->request.session);
   if (found == nullptr || OutputFull(pending->request)) return Release(ticket);
   ClientSession& session = **found;
@@ -130,6 +144,7 @@ void Service::FinishScan(Ticket ticket, ScanDone& done) {
     RefuseUnreadable(pending->request, done.page.error());
     return Release(ticket);
   }
+  if (!StillMet(*pending, done.view->at().index, done.read_at)) return;
   wire::ScanPage page;
   page.set_count(done.page->count);
   for (storage::StateView::Item& item : done.page->items) {
@@ -141,13 +156,13 @@ void Service::FinishScan(Ticket ticket, ScanDone& done) {
   if (done.page->next) {
     const ScanWork& work = *pending->scan;
     const std::uint64_t cursor = work.cursor != 0 ? work.cursor : next_cursor_++;
-    session.cursors[cursor] = {done.view,       std::move(*done.page->next),
-                               work.last,       work.max_items,
-                               work.count_only, BootTime()};
+    session.cursors[cursor] = {
+        done.view,       std::move(*done.page->next), work.last, work.max_items,
+        work.count_only, ForLaterPages(*pending),     BootTime()};
     page.set_cursor(cursor);
   }
   reply_.Clear();
-  Certify(pending->request, pending->grant, done.read_at, done.view->at());
+  Certify(pending->request, pending->read, done.read_at, done.view->at());
   reply_.set_found(true);
   AnswerMessage(pending->request, page);
   Release(ticket);

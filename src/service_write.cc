@@ -23,9 +23,12 @@ void Service::Write(ClientSession& session, const wire::Frame& frame, Request re
     case wire::Command::kCompareAndSet:
       request.operation = Operation::kCompareAndSet;
       break;
-    case wire::Command::OPERATION_NOT_SET:
+    default:
       return Refuse(request, wire::UNSUPPORTED,
                     "the command is empty, or of a kind that this version does not know");
+  }
+  if (command_.has_session() || command_.stamp_us() != 0) {
+    return Refuse(request, wire::UNSUPPORTED, "this version executes no commands of sessions");
   }
   if (!ValidCommand(request) || !TakeUp(session, header_, request)) return;
   Ticket ticket = 0;
@@ -53,7 +56,7 @@ bool Service::ValidCommand(const Request& request) {
         expected = &command_.compare_and_set().expected_value();
       }
       break;
-    case wire::Command::OPERATION_NOT_SET:
+    default:
       break;
   }
   if (key->empty()) {
@@ -131,6 +134,7 @@ void Service::OnWrite(std::uint64_t ticket, const WriteResult& result) {
   certificate.set_applied_index(applied.index);
   certificate.set_entry_term(applied.term);
   certificate.set_basis(wire::COMMIT);
+  certificate.set_incarnation(in_.replica.core().configuration().incarnation);
   Answer(request, {});
   Release(ticket);
 }

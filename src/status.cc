@@ -131,9 +131,14 @@ wire::NodeStatus BuildStatus(const StatusSources& from, raft::Time now) {
   status.set_applied(applied);
   status.set_last_index(core.log().last());
   status.set_durable_index(core.durable());
-  if (const auto age = from.replica.AgeOf(applied, now)) {
-    status.set_age_us(static_cast<std::uint64_t>(age->bound.count()));
+  const ReadPath& reads = from.replica.reads();
+  if (const auto age = reads.AgeAt(applied, now)) {
+    status.set_age_us(static_cast<std::uint64_t>(age->count()));
   }
+  if (const auto bound = reads.LocalBound(applied, now)) {
+    status.set_local_bound_us(static_cast<std::uint64_t>(bound->count()));
+  }
+  status.set_typical_confirm_us(static_cast<std::uint64_t>(reads.typical_confirm().count()));
   status.set_cluster_id(from.cluster_id);
   status.set_incarnation(core.configuration().incarnation);
   status.set_connections(from.service.connections());
@@ -160,6 +165,8 @@ std::string ToJson(const wire::NodeStatus& status) {
       {"last_index", status.last_index()},
       {"durable_index", status.durable_index()},
       {"age_us", nullptr},
+      {"local_bound_us", nullptr},
+      {"typical_confirm_us", status.typical_confirm_us()},
       {"cluster_id", fmt::format("{:016x}", status.cluster_id())},
       {"incarnation", fmt::format("{:016x}", status.incarnation())},
       {"connections", status.connections()},
@@ -186,6 +193,7 @@ std::string ToJson(const wire::NodeStatus& status) {
   };
   if (status.has_snapshot()) json["snapshot"] = ToJson(status.snapshot());
   if (status.has_age_us()) json["age_us"] = status.age_us();
+  if (status.has_local_bound_us()) json["local_bound_us"] = status.local_bound_us();
   for (const wire::PeerStatus& peer : status.peers()) json["peers"].push_back(ToJson(peer));
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }

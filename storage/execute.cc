@@ -57,7 +57,7 @@ Result<Applied> Execute(const raft::Entry& entry, wire::Command& scratch, Change
     case wire::Command::kCompareAndSet:
       QUORATE_RETURN_IF_ERROR(CompareAndSet(scratch.compare_and_set(), changes, applied));
       break;
-    case wire::Command::OPERATION_NOT_SET:
+    default:
       applied.outcome = Outcome::kRejected;
       break;
   }

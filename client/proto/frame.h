@@ -27,6 +27,16 @@ inline constexpr std::size_t kMaxValueBytes = 1 << 20;
 inline constexpr std::size_t kMaxHeaderBytes = 64 << 10;
 inline constexpr std::size_t kMaxClientFrameBytes = 2 << 20;  // `length` of a client's frame
 inline constexpr std::size_t kMaxSnapshotReadBytes = 256 << 10;
+inline constexpr std::size_t kMaxMultiGetKeys = 1'000;
+inline constexpr std::size_t kMaxMultiGetBytes = 1 << 20;  // of keys and values in one answer
+inline constexpr std::size_t kMaxTransactionParts = 128;   // comparisons and operations together
+inline constexpr std::size_t kMaxTransactionBytes = 1 << 20;  // of the encoded command
+inline constexpr std::uint32_t kMaxDeleteRangeKeys = 1'000;
+inline constexpr std::uint64_t kMaxAgeUs = 86'400'000'000;  // of a bound; use an eventual read beyond
+inline constexpr std::uint64_t kMinSessionTtlUs = 1'000'000;
+inline constexpr std::uint64_t kMaxSessionTtlUs = 3'600'000'000;
+inline constexpr std::size_t kMaxSessions = 10'000;            // open, over the cluster
+inline constexpr std::size_t kMaxSessionPending = 1'024;       // unacknowledged seqs of one session
 inline constexpr std::size_t kMaxPeerFrameBytes = 8 << 20;  // between nodes
 
 // The values are on the wire: never renumber. A reply has its request's type and id.
@@ -38,6 +48,7 @@ enum class FrameType : std::uint8_t {
   kStatus = 5,
   kSnapshot = 6,
   kSnapshotRead = 7,
+  kMultiGet = 8,
   // Between nodes, on the peer port only.
   kPeerHello = 32,
   kRaft = 33,

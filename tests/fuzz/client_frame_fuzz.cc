@@ -177,7 +177,7 @@ void AddRequests(SeedFrames& frames) {
   *get.mutable_header() = header;
   get.mutable_freshness()->set_max_age_us(5000);
   get.mutable_freshness()->set_max_lag(10);
-  get.mutable_freshness()->set_min_index(99);
+  get.mutable_freshness()->mutable_token()->set_index(99);
   frames.Add(FrameType::kGet, 0, get, "key");
   wire::ScanRequest scan;
   *scan.mutable_header() = header;

@@ -46,7 +46,7 @@ Bytes EncodeCommand(const Operation& operation) {
       break;
     }
     case OperationKind::kStrongRead:
-    case OperationKind::kEventualRead:
+    case OperationKind::kWeakRead:
       return {};
   }
   std::string encoded = command.SerializeAsString();
@@ -72,17 +72,52 @@ void Client::Start() {
 
 void Client::Next() {
   if (stopped_) return;
-  Begin(ChooseKind(), workload_.plan.deadline);
+  const OperationKind kind = ChooseKind();
+  Begin(kind, workload_.plan.deadline, ChooseNeed(kind));
 }
 
 OperationKind Client::ChooseKind() {
   if (!random_.Chance(workload_.plan.write_share)) {
-    return random_.Chance(workload_.plan.eventual_share) ? OperationKind::kEventualRead
-                                                         : OperationKind::kStrongRead;
+    return random_.Chance(workload_.plan.weak_share) ? OperationKind::kWeakRead
+                                                     : OperationKind::kStrongRead;
   }
   const std::uint64_t choice = random_.Below(10);
   if (choice < 6) return OperationKind::kPut;
   return choice < 9 ? OperationKind::kCompareAndSet : OperationKind::kDelete;
+}
+
+// Every level, alone and combined, with each answer to what is not met.
+server::ReadNeed Client::ChooseNeed(OperationKind kind) {
+  server::ReadNeed need;
+  if (IsWrite(kind)) return need;
+  const std::uint64_t unmet = random_.Below(20);
+  if (unmet < 5) need.on_unmet = server::OnUnmet::kRefuse;
+  if (unmet == 19) need.on_unmet = server::OnUnmet::kServeAnyway;
+  if (kind == OperationKind::kStrongRead) {
+    need.max_age = SimTime{0};
+    if (random_.Chance(0.2)) SetToken(need);
+    return need;
+  }
+  const std::uint64_t level = random_.Below(10);
+  if (level < 6) {
+    // From 1 ms to 4 s, as many short ones as long ones.
+    need.max_age = SimTime{random_.Between(1'000, 2'000) << random_.Below(12)};
+    if (random_.Chance(0.3)) need.max_lag = random_.Below(20);
+  }
+  if (level >= 4 && level < 8) SetToken(need);
+  return need;
+}
+
+void Client::SetToken(server::ReadNeed& need) {
+  need.min_index = token_.index;
+  need.min_term = token_.term;
+  if (token_.index == 0 || !random_.Chance(0.02)) return;
+  // One that was never given.
+  if (random_.Chance(0.5)) {
+    need.min_index += 1'000'000;
+  } else {
+    need.min_term += 1'000;
+  }
 }
 
 raft::NodeId Client::ChooseNode() {
@@ -92,7 +127,7 @@ raft::NodeId Client::ChooseNode() {
   return 1 + random_.Below(nodes_.size() - 1);
 }
 
-void Client::Begin(OperationKind kind, SimTime deadline) {
+void Client::Begin(OperationKind kind, SimTime deadline, const server::ReadNeed& need) {
   busy_ = true;
   operation_ = {};
   operation_.id = workload_.next_operation++;
@@ -112,7 +147,9 @@ void Client::Begin(OperationKind kind, SimTime deadline) {
     }
   }
   operation_.invoked = env_.events.now();
-  request_ = {kind, operation_.key, EncodeCommand(operation_)};
+  operation_.need = need;
+  give_up_ = operation_.invoked + deadline;
+  request_ = {kind, operation_.key, EncodeCommand(operation_), need, deadline};
   outstanding_ = false;
   env_.events.After(deadline, [this, id = operation_.id] {
     if (busy_ && id == operation_.id) OnDeadline();
@@ -135,6 +172,7 @@ void Client::Attempt() {
 
 void Client::Arrive(raft::NodeId target, std::uint64_t attempt) {
   if (attempt != attempt_) return;  // a read that has been sent again meanwhile
+  request_.deadline = give_up_ - env_.events.now();
   nodes_[target]->Submit(request_, [this, attempt](const Reply& reply) {
     if (LinkLoses()) return;
     env_.events.After(LinkDelay(), [this, attempt, reply] { OnReply(attempt, reply); });
@@ -153,10 +191,13 @@ void Client::OnReply(std::uint64_t attempt, const Reply& reply) {
     return;
   }
   if (!IsWrite(operation_.kind)) {
+    // Served although it could not be confirmed: it promises no more than its certificate.
+    if (!reply.met) operation_.kind = OperationKind::kWeakRead;
     NoteRead(reply.read);
     return Finish(Result::kDone);
   }
   operation_.index = reply.applied.index;
+  if (reply.applied.index > token_.index) token_ = {reply.applied.index, reply.applied.term};
   const Result result = ToResult(reply.applied.outcome);
   if (result == Result::kDone) {
     const bool removed = operation_.kind == OperationKind::kDelete;
@@ -169,6 +210,7 @@ void Client::OnReply(std::uint64_t attempt, const Reply& reply) {
 
 void Client::NoteRead(const storage::ReadOutcome& read) {
   operation_.index = read.at.index;
+  if (read.at.index > token_.index) token_ = read.at;
   if (read.record) operation_.observed = {read.record->mod_index, read.record->value};
   seen_[operation_.key] = operation_.observed;
 }
@@ -186,7 +228,7 @@ void Client::Finish(Result result) {
   env_.trace.Event(
       env_.events.now(), raft::kNoNode, "client",
       {operation_.id, static_cast<std::uint64_t>(result), operation_.index}, [this, result] {
-        constexpr const char* kKinds[] = {"put", "delete", "cas", "strong-read", "eventual-read"};
+        constexpr const char* kKinds[] = {"put", "delete", "cas", "strong-read", "weak-read"};
         constexpr const char* kResults[] = {"unknown", "not-executed", "done", "not-found",
                                             "compare-failed"};
         return std::to_string(id_) + " " + kKinds[static_cast<int>(operation_.kind)] + " #" +
@@ -197,11 +239,12 @@ void Client::Finish(Result result) {
   if (pinned_ == raft::kNoNode && !stopped_) Start();
 }
 
-void Client::RunOnce(OperationKind kind, raft::NodeId first, SimTime deadline) {
+void Client::RunOnce(OperationKind kind, raft::NodeId first, SimTime deadline,
+                     const server::ReadNeed& need) {
   stopped_ = true;
   pinned_ = IsWrite(kind) ? raft::kNoNode : first;
   hint_ = first;
-  Begin(kind, deadline);
+  Begin(kind, deadline, need);
 }
 
 }  // namespace quorate::sim

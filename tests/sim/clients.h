@@ -36,12 +36,15 @@ class Client {
 
   // Runs one operation that starts at node `first`, and stays there if it is a read. Ends within
   // `deadline`; then last() has the outcome.
-  void RunOnce(OperationKind kind, raft::NodeId first, SimTime deadline);
+  void RunOnce(OperationKind kind, raft::NodeId first, SimTime deadline,
+               const server::ReadNeed& need);
+  // What it has seen: its session's token.
+  raft::Position token() const { return token_; }
   const Operation& last() const { return operation_; }
 
  private:
   void Next();
-  void Begin(OperationKind kind, SimTime deadline);
+  void Begin(OperationKind kind, SimTime deadline, const server::ReadNeed& need);
   void Attempt();
   void Arrive(raft::NodeId target, std::uint64_t attempt);
   void OnReply(std::uint64_t attempt, const Reply& reply);
@@ -49,6 +52,8 @@ class Client {
   void Finish(Result result);
   void NoteRead(const storage::ReadOutcome& read);
   OperationKind ChooseKind();
+  server::ReadNeed ChooseNeed(OperationKind kind);
+  void SetToken(server::ReadNeed& need);
   raft::NodeId ChooseNode();
   SimTime LinkDelay() { return SimTime{random_.Between(20, 500)}; }
   bool LinkLoses() { return random_.Chance(workload_.plan.loss); }
@@ -63,6 +68,8 @@ class Client {
   bool busy_ = false;
   Operation operation_;
   Request request_;
+  SimTime give_up_{0};
+  raft::Position token_;
   std::uint64_t attempt_ = 0;  // ascending over all operations; answers to earlier ones are ignored
   bool outstanding_ = false;   // the attempt may still have an effect
   raft::NodeId hint_ = raft::kNoNode;

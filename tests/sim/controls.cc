@@ -36,10 +36,27 @@ constexpr std::array kControls = {
     ControlCase{"trust-page-cache",
                 "opening the log believes what the page cache shows to be on the disk",
                 Control::kTrustPageCache, WorldControl::kNone, Profile::kCrashes, 100},
+    ControlCase{"anchor-any-term",
+                "anchors although no entry of the leader's own term has committed",
+                Control::kAnchorAnyTerm, WorldControl::kNone, Profile::kLeaderChanges, 100},
+    ControlCase{"anchor-short-quorum", "anchors with one acknowledgement of the quorum too few",
+                Control::kAnchorShortQuorum, WorldControl::kNone, Profile::kLeaderChanges, 20},
+    ControlCase{"anchor-late-clocks", "anchors with clocks read after their round had started",
+                Control::kAnchorLateClocks, WorldControl::kNone, Profile::kLeaderChanges, 100},
+    ControlCase{"anchor-unapplied", "an anchor bounds the age of a state that has not applied it",
+                Control::kAnchorUnapplied, WorldControl::kNone, Profile::kLeaderChanges, 20},
+    ControlCase{"last-contact", "the bound is the time since the leader was last heard",
+                Control::kLastContact, WorldControl::kNone, Profile::kLeaderChanges, 20},
+    ControlCase{"wild-clocks",
+                "the rates of clocks differ by a fifth (shows what breaks beyond rho)",
+                Control::kNone, WorldControl::kWildClocks, Profile::kLeaderChanges, 20},
     ControlCase{"lying-disk", "the disk confirms syncs and does nothing (tests the crash checks)",
                 Control::kNone, WorldControl::kLyingDisk, Profile::kGeneral, 20},
     ControlCase{"stale-read", "a strong read returns an older value (tests the history check)",
                 Control::kNone, WorldControl::kStaleRead, Profile::kGeneral, 20},
+    ControlCase{"needless-refusal",
+                "bounded reads that could be served are refused (tests the audit of refusals)",
+                Control::kNone, WorldControl::kNeedlessRefusal, Profile::kGeneral, 20},
     ControlCase{"forgotten-flush",
                 "eventual reads after a restart are served unchecked (tests that check)",
                 Control::kNone, WorldControl::kForgottenFlush, Profile::kGeneral, 100},
@@ -71,6 +88,11 @@ Plan MakePlan(std::uint64_t seed, const ControlCase& control) {
     plan.disk.forgets_unsynced = true;
     favour(Fault::kSyncError);
   }
+  if (control.world_control == WorldControl::kWildClocks) plan.drift_ppm_max = 200'000;
+  const bool bounds = control.world_control == WorldControl::kWildClocks ||
+                      control.control == Control::kAnchorUnapplied ||
+                      control.control == Control::kLastContact;
+  if (bounds) plan.clients.weak_share = 0.8;
   if (control.world_control == WorldControl::kWipedVoter) {
     plan.nodes = 3;
     favour(Fault::kWipe);

@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "raft/types.h"
+#include "src/freshness.h"
 #include "tests/sim/random.h"
 
 namespace quorate::sim {
 
-enum class OperationKind { kPut, kDelete, kCompareAndSet, kStrongRead, kEventualRead };
+// Weak: every level but strong. What each of them promises, freshness_audit.h checks.
+enum class OperationKind { kPut, kDelete, kCompareAndSet, kStrongRead, kWeakRead };
 
 inline bool IsWrite(OperationKind kind) {
   return kind == OperationKind::kPut || kind == OperationKind::kDelete ||
@@ -40,6 +42,7 @@ struct Operation {
   std::string value;                        // put, compare-and-set
   std::optional<raft::Index> expect_index;  // compare-and-set: on this
   std::optional<std::string> expect_value;  // or on this
+  server::ReadNeed need;                    // reads
   SimTime invoked{0};
 
   Result result = Result::kUnknown;

@@ -236,19 +236,11 @@ void Invariants::OnApply(SimTime now, raft::NodeId id, const raft::Entry& entry,
   }
 }
 
-void Invariants::OnStrongRead(raft::NodeId id, raft::Index committed, raft::Index index) {
-  if (index < committed) {
-    Violate("strong-read-is-fresh", NodeText(id) + " serves a strong read at " + Text(index) +
-                                        " but " + Text(committed) +
-                                        " was committed when it was asked");
-  }
-}
-
-void Invariants::OnServed(raft::NodeId id, raft::Index index, bool eventual) {
+void Invariants::OnServed(raft::NodeId id, raft::Index index, raft::Index before) {
   NodeState& node = nodes_[id];
-  if (eventual && index < node.served) {
+  if (index < before) {
     Violate("eventual-read-never-goes-back",
-            NodeText(id) + " serves " + Text(index) + " after it served " + Text(node.served));
+            NodeText(id) + " serves " + Text(index) + " after it served " + Text(before));
   }
   node.served = std::max(node.served, index);
 }

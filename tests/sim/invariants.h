@@ -45,11 +45,10 @@ class Invariants {
   void OnEvent(SimTime now, const raft::Raft& core);
   void OnSend(SimTime now, const raft::Raft& core, const raft::Message& message);
   void OnApply(SimTime now, raft::NodeId node, const raft::Entry& entry, std::uint64_t state_hash);
-  // A read that was taken up when `committed` entries were committed is about to be served at
-  // `index`.
-  void OnStrongRead(raft::NodeId node, raft::Index committed, raft::Index index);
   // `node` answers a read with the state at `index`; eventual reads must never go back.
-  void OnServed(raft::NodeId node, raft::Index index, bool eventual);
+  // `before`: what it had served when this read was asked; 0 if the read may go back behind that.
+  void OnServed(raft::NodeId node, raft::Index index, raft::Index before);
+  raft::Index served(raft::NodeId node) const { return nodes_[node].served; }
   // `node` claims that everything committed by `at` has an index <= `index`.
   void OnFreshness(raft::NodeId node, SimTime at, raft::Index index);
 

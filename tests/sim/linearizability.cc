@@ -28,7 +28,7 @@ class Model {
         versions.push_back({index, {index, operation.value}});
         return Result::kDone;
       case OperationKind::kStrongRead:
-      case OperationKind::kEventualRead:
+      case OperationKind::kWeakRead:
         break;
     }
     return Result::kUnknown;
@@ -58,8 +58,7 @@ class Model {
 };
 
 std::string Name(const Operation& operation) {
-  constexpr const char* kKinds[] = {"put", "delete", "compare-and-set", "strong read",
-                                    "eventual read"};
+  constexpr const char* kKinds[] = {"put", "delete", "compare-and-set", "strong read", "weak read"};
   return std::string(kKinds[static_cast<int>(operation.kind)]) + " #" +
          std::to_string(operation.id) + " of " + operation.key;
 }
@@ -119,14 +118,14 @@ Violation CheckRealTime(std::vector<Place> places) {
     }
     const bool after =
         IsWrite(operation.kind) ? place.index > latest.index : place.index >= latest.index;
-    if (latest.operation != nullptr && !after && operation.kind != OperationKind::kEventualRead) {
+    if (latest.operation != nullptr && !after && operation.kind != OperationKind::kWeakRead) {
       return Name(operation) + " stands at index " + std::to_string(place.index) +
              ", but was invoked after " + Name(*latest.operation) + " had returned from index " +
              std::to_string(latest.index);
     }
     // An unanswered write never returns; an eventual read promises nothing to later operations.
     const bool orders =
-        operation.result != Result::kUnknown && operation.kind != OperationKind::kEventualRead;
+        operation.result != Result::kUnknown && operation.kind != OperationKind::kWeakRead;
     if (orders) open.push(place);
   }
   return std::nullopt;
@@ -147,8 +146,7 @@ Violation CheckNotFromTheFuture(const std::vector<Operation>& operations,
   for (std::size_t i = writes.size(); i-- > 0;)
     lowest[i] = std::min(lowest[i + 1], writes[i].second);
   for (const Operation& operation : operations) {
-    if (operation.kind != OperationKind::kEventualRead || operation.result != Result::kDone)
-      continue;
+    if (operation.kind != OperationKind::kWeakRead || operation.result != Result::kDone) continue;
     const auto later = std::upper_bound(writes.begin(), writes.end(),
                                         std::pair(operation.returned, ~raft::Index{0}));
     if (lowest[static_cast<std::size_t>(later - writes.begin())] <= operation.index) {

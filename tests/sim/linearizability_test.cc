@@ -70,7 +70,7 @@ TEST(Linearizability, RejectsAStaleStrongReadAndAcceptsAStaleEventualOne) {
   History history = Sequential();
   history.operations[2] = Read(3, 50, 60, 5, {5, "v1"});
   EXPECT_NE(history.Violation(), std::nullopt);
-  history.operations[2].kind = OperationKind::kEventualRead;
+  history.operations[2].kind = OperationKind::kWeakRead;
   EXPECT_EQ(history.Violation(), std::nullopt);
 }
 
@@ -160,7 +160,7 @@ TEST(Linearizability, ChecksTheOutcomeOfDelete) {
 
 TEST(Linearizability, RejectsAnEventualReadOfTheFuture) {
   History history{{Make(1, OperationKind::kPut, 30, 40, 5),
-                   Read(2, 10, 20, 5, {5, "v1"}, OperationKind::kEventualRead)},
+                   Read(2, 10, 20, 5, {5, "v1"}, OperationKind::kWeakRead)},
                   {{5, 1}}};
   EXPECT_NE(history.Violation(), std::nullopt);
 }

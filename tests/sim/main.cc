@@ -74,6 +74,8 @@ SeedReport Report(std::uint64_t seed, const Outcome& outcome) {
   report.operations = outcome.operations;
   report.writes = outcome.writes;
   report.strong_reads = outcome.strong_reads;
+  report.certificates = outcome.certificates;
+  report.refusals = outcome.refusals;
   report.crash_counts = outcome.crash_counts;
   if (outcome.violation) {
     std::snprintf(report.invariant, sizeof(report.invariant), "%s",
@@ -88,8 +90,8 @@ SeedReport Report(std::uint64_t seed, const Outcome& outcome) {
 struct Choice {
   const ControlCase* control = nullptr;
   std::optional<Profile> profile;
-  std::string settings;                 // on top of the plan
-  bool crash_points = false;            // each seed lets nodes die at the next point
+  std::string settings;                   // on top of the plan
+  bool crash_points = false;              // each seed lets nodes die at the next point
   std::optional<std::size_t> crash_at{};  // or at the one of this number
 };
 
@@ -170,11 +172,12 @@ int RunOne(const Arguments& arguments, const Choice& choice) {
   const Outcome outcome = World(plan, arguments.trace ? &std::cout : nullptr).Run();
   std::cout.flush();
   const SeedReport report = Report(seed, outcome);
-  std::printf("seed %" PRIu64 ": %" PRIu64 " events, %" PRIu64 " operations (%" PRIu64
-              " writes, %" PRIu64 " strong reads), %" PRIu64 " committed, term %" PRIu64
-              ", trace %016" PRIx64 "\n",
-              seed, report.events, report.operations, report.writes, report.strong_reads,
-              outcome.committed, outcome.terms, report.trace_hash);
+  std::printf(
+      "seed %" PRIu64 ": %" PRIu64 " events, %" PRIu64 " operations (%" PRIu64 " writes, %" PRIu64
+      " strong reads; %" PRIu64 " certificates and %" PRIu64 " refusals of reads checked), %" PRIu64
+      " committed, term %" PRIu64 ", trace %016" PRIx64 "\n",
+      seed, report.events, report.operations, report.writes, report.strong_reads,
+      report.certificates, report.refusals, outcome.committed, outcome.terms, report.trace_hash);
   if (!report.failed) return 0;
   PrintFailure(report, choice);
   if (!arguments.trace) PrintShrunk(report, choice);
@@ -221,6 +224,7 @@ int RunRange(const Arguments& arguments, const Choice& choice, SeedRange seeds) 
   const auto started = std::chrono::steady_clock::now();
   const std::uint64_t total = seeds.last - seeds.first + 1;
   std::uint64_t done = 0, failed = 0, events = 0, operations = 0, writes = 0, reads = 0, hash = 0;
+  std::uint64_t certificates = 0, refusals = 0;
   CrashCounts crash_counts{};
   std::vector<SeedReport> failures;
   const bool progress = isatty(STDERR_FILENO) != 0;
@@ -234,6 +238,8 @@ int RunRange(const Arguments& arguments, const Choice& choice, SeedRange seeds) 
         operations += report.operations;
         writes += report.writes;
         reads += report.strong_reads;
+        certificates += report.certificates;
+        refusals += report.refusals;
         hash += Mix(report.trace_hash ^ report.seed);  // whatever the order of arrival
         for (std::size_t i = 0; i < crash_counts.size(); ++i) {
           crash_counts[i].passed += report.crash_counts[i].passed;
@@ -249,10 +255,11 @@ int RunRange(const Arguments& arguments, const Choice& choice, SeedRange seeds) 
   if (progress) std::fprintf(stderr, "\r");
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  std::printf("%" PRIu64 " seeds: %" PRIu64 " failed; %" PRIu64 " events, %" PRIu64
-              " operations (%" PRIu64 " writes, %" PRIu64 " strong reads); traces %016" PRIx64
-              "; %.1f s\n",
-              done, failed, events, operations, writes, reads, hash, seconds);
+  std::printf(
+      "%" PRIu64 " seeds: %" PRIu64 " failed; %" PRIu64 " events, %" PRIu64 " operations (%" PRIu64
+      " writes, %" PRIu64 " strong reads; %" PRIu64 " certificates and %" PRIu64
+      " refusals of reads checked); traces %016" PRIx64 "; %.1f s\n",
+      done, failed, events, operations, writes, reads, certificates, refusals, hash, seconds);
   if (arguments.verify_determinism) std::printf("each seed ran twice\n");
   if (choice.crash_points && !choice.crash_at) {
     failed += TryMissingPoints(choice, seeds.last + 1, crash_counts);

@@ -44,7 +44,7 @@ Outcome ApplyCommand(const wire::Command& command, raft::Index index, Data& data
       return data.erase(command.delete_().key()) > 0 ? Outcome::kDone : Outcome::kNotFound;
     case wire::Command::kCompareAndSet:
       return ApplyCompareAndSet(command.compare_and_set(), index, data, applied);
-    case wire::Command::OPERATION_NOT_SET:
+    default:
       return Outcome::kRejected;
   }
   return Outcome::kRejected;

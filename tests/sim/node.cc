@@ -182,6 +182,7 @@ void Node::FinishBoot(storage::RecoveredNode recovered) {
   const std::uint64_t boot_id = random_.Next();
   const storage::LogRecovery& recovery = recovered.log.recovery;
   env_.invariants.OnStart(id_, boot_id, recovery, recovered.state->applied());
+  env_.audit.OnStart(id_);
   Note("up", "term " + std::to_string(recovery.hard_state.term) + " log " +
                  std::to_string(recovery.contents.start.index + 1) + " to " +
                  std::to_string(recovery.contents.last) + " applied " +
@@ -275,6 +276,7 @@ void Node::Pause(SimTime duration) {
 
 void Node::Resume() {
   paused_until_ = SimTime{0};
+  resumed_ = env_.events.now();
   Note("resume", std::to_string(inbox_.size()) + " events waiting");
   // Everything that piled up arrives in one burst.
   std::deque<std::function<void()>> burst = std::exchange(inbox_, {});
@@ -324,7 +326,9 @@ void Node::CheckFreshness() {
   if (!fresh || fresh->at == checked_freshness_) return;
   checked_freshness_ = fresh->at;
   // Within one microsecond of the clock the order of events is not known to the node.
-  env_.invariants.OnFreshness(id_, clock_.FirstMoment(fresh->at) - SimTime{1}, fresh->index);
+  const SimTime at = clock_.FirstMoment(fresh->at) - SimTime{1};
+  env_.invariants.OnFreshness(id_, at, fresh->index);
+  env_.audit.OnAnchor(env_.events.now(), id_, at, fresh->index);
 }
 
 void Node::ScheduleTick() {
@@ -460,15 +464,13 @@ void Node::ConnectionBroke(raft::NodeId peer) {
 
 void Node::Submit(const Request& request, ReplyTo reply) {
   OnLoop([this, request, reply = std::move(reply)] {
-    Waiting waiting{request, reply, env_.invariants.committed()};
-    if (request.kind == OperationKind::kEventualRead) return ServeEventualRead(waiting);
+    const SimTime now = env_.events.now();
+    Waiting waiting{
+        request, reply, {id_, now, env_.invariants.committed(), env_.invariants.served(id_)}};
+    if (!IsWrite(request.kind)) return TakeUpRead(std::move(waiting));
     const std::uint64_t ticket = next_ticket_++;
     waiting_.emplace(ticket, std::move(waiting));
-    if (IsWrite(request.kind)) {
-      replica_->Write(request.command, ticket);
-    } else {
-      replica_->StrongRead(ticket);
-    }
+    replica_->Write(request.command, ticket);
   });
 }
 
@@ -478,53 +480,109 @@ void Node::OnWrite(std::uint64_t ticket, const server::WriteResult& result) {
   waiting.reply({applied ? ReplyStatus::kOk : ReplyStatus::kNotExecuted,
                  core().leader(),
                  result.applied,
-                 {}});
+                 {},
+                 true});
 }
 
-void Node::OnRead(std::uint64_t ticket, const server::ReadGrant& grant) {
-  const Waiting waiting = std::move(waiting_.extract(ticket).mapped());
-  if (grant.failure != raft::ReadFailure::kNone) {
-    return waiting.reply({ReplyStatus::kNotExecuted, core().leader(), {}, {}});
+void Node::TakeUpRead(Waiting waiting) {
+  server::Read read;
+  read.ticket = next_ticket_++;
+  read.need = waiting.request.need;
+  read.deadline = Now() + waiting.request.deadline;
+  waiting_.emplace(read.ticket, std::move(waiting));
+  const bool decided = replica_->DecideRead(read, Now());
+  const bool eventual = !read.need.max_age && read.need.min_index == 0;
+  if (eventual && env_.plan.world_control == WorldControl::kForgottenFlush &&
+      !replica_->reads().CaughtUp(state_machine().applied().index)) {
+    read.decision = server::Decision::kServedLocally;
+    return OnRead(read);
   }
-  env_.invariants.OnStrongRead(id_, waiting.committed, grant.index);
-  OnLoopAt(env_.events.now() + SimTime{random_.Between(0, 50)},
-           [this, waiting] { ServeStrongRead(waiting); });
+  if (env_.plan.world_control == WorldControl::kNeedlessRefusal && decided && read.need.max_age &&
+      !read.refused()) {
+    read.decision = server::Decision::kRefused;
+    read.refusal = {.code = server::Refused::kStale, .because = server::Refused::kNoLeader};
+  }
+  if (decided) return OnRead(read);
+  replica_->WaitForRead(read);
 }
 
-void Node::ServeStrongRead(const Waiting& waiting) {
-  storage::ReadOutcome read = ReadState(waiting.request.key);
-  env_.invariants.OnStrongRead(id_, waiting.committed, read.at.index);
-  env_.invariants.OnServed(id_, read.at.index, /*eventual=*/false);
-  if (env_.plan.world_control == WorldControl::kStaleRead) {
-    const ModelState& old = state_machine().flushed_state();
-    const auto record = old.data.find(waiting.request.key);
-    read.record = record == old.data.end() ? std::nullopt : std::optional(record->second);
+void Node::OnRead(const server::Read& read) {
+  const bool paused = resumed_ >= waiting_.at(read.ticket).asked.at;
+  if (Now() > read.deadline + Millis(10) && !paused) {
+    Violate("no-read-outlives-its-deadline", "node " + std::to_string(id_) + " decides a read " +
+                                                 std::to_string((Now() - read.deadline).count()) +
+                                                 " us after its deadline");
   }
-  waiting.reply({ReplyStatus::kOk, core().leader(), {}, read});
+  if (read.refused()) return RefuseRead(read);
+  if (random_.Chance(0.3)) return ReadOnLane(read);
+  const SimTime judged = env_.events.now();
+  OnLoopAt(judged + SimTime{random_.Between(0, 50)},
+           [this, read, judged] { ServeRead(read, judged, ReadState(waiting_.at(read.ticket))); });
 }
 
-void Node::ServeEventualRead(const Waiting& waiting) {
-  const bool unchecked = env_.plan.world_control == WorldControl::kForgottenFlush;
-  if (!replica_->EventualRead().caught_up && !unchecked) {
-    return waiting.reply({ReplyStatus::kNotExecuted, core().leader(), {}, {}});
+// As what is not in memory: the state is read at some later moment, and known later still.
+void Node::ReadOnLane(const server::Read& read) {
+  struct Work {
+    SimTime read_at{0};
+    raft::Time clock{0};
+    storage::ReadOutcome outcome;
+  };
+  auto work = std::make_shared<Work>();
+  Run(
+      server::Lane::kRead,
+      [this, work, ticket = read.ticket] {
+        work->read_at = env_.events.now();
+        work->clock = Now();
+        work->outcome = ReadState(waiting_.at(ticket));
+      },
+      [this, work, read = server::Read(read)]() mutable {
+        if (!replica_->reads().DecideAgain(read, work->outcome.at.index, work->clock)) {
+          return replica_->WaitForRead(read);
+        }
+        if (read.refused()) return RefuseRead(read);
+        read.judged = work->clock;
+        ServeRead(read, work->read_at, work->outcome);
+      });
+}
+
+void Node::ServeRead(server::Read read, SimTime read_at, const storage::ReadOutcome& outcome) {
+  if (Now() >= read.deadline) {
+    read.refusal = {.code = server::Refused::kDeadline};
+    return RefuseRead(read);
   }
-  const storage::ReadOutcome read = ReadState(waiting.request.key);
-  env_.invariants.OnServed(id_, read.at.index, /*eventual=*/true);
-  if (const auto age = replica_->AgeOf(read.at.index, Now())) {
-    env_.invariants.OnFreshness(id_, env_.events.now() - age->bound - SimTime{1}, read.at.index);
+  const Waiting waiting = std::move(waiting_.extract(read.ticket).mapped());
+  const server::Proof proof = replica_->reads().ProofOf(read, outcome.at.index, read.judged);
+  const bool met = read.decision != server::Decision::kServedUnmet;
+  if (!wiped_) env_.audit.OnServed(waiting.asked, read, proof, outcome.at, read_at);
+  // What is served anyway may go back.
+  const bool may_go_back = !met || read.need.strong();
+  env_.invariants.OnServed(id_, outcome.at.index, may_go_back ? 0 : waiting.asked.served);
+  waiting.reply({ReplyStatus::kOk, core().leader(), {}, outcome, met});
+}
+
+void Node::RefuseRead(const server::Read& read) {
+  const Waiting waiting = std::move(waiting_.extract(read.ticket).mapped());
+  if (!wiped_) {
+    env_.audit.OnRefused(env_.events.now(), waiting.asked, read, state_machine().applied().index,
+                         Now() >= read.deadline);
   }
-  waiting.reply({ReplyStatus::kOk, core().leader(), {}, read});
+  waiting.reply({ReplyStatus::kNotExecuted, core().leader(), {}, {}, false});
 }
 
 std::optional<raft::Duration> Node::Age() {
   if (!up()) return std::nullopt;
-  const auto age = replica_->AgeOf(state_machine().applied().index, Now());
-  return age ? std::optional(age->bound) : std::nullopt;
+  return replica_->reads().AgeAt(state_machine().applied().index, Now());
 }
 
-storage::ReadOutcome Node::ReadState(const std::string& key) const {
-  const auto read = state_machine().Get(key, storage::StateMachine::Cost::kMemoryOnly);
+storage::ReadOutcome Node::ReadState(const Waiting& waiting) const {
+  const std::string& key = waiting.request.key;
+  auto read = state_machine().Get(key, storage::StateMachine::Cost::kMemoryOnly);
   QUORATE_ASSERT(read && *read, "the model always answers from memory");
+  if (env_.plan.world_control == WorldControl::kStaleRead && waiting.request.need.strong()) {
+    const ModelState& old = state_machine().flushed_state();
+    const auto record = old.data.find(key);
+    (*read)->record = record == old.data.end() ? std::nullopt : std::optional(record->second);
+  }
   return **read;
 }
 

@@ -17,6 +17,7 @@
 #include "tests/sim/clock.h"
 #include "tests/sim/crash_points.h"
 #include "tests/sim/event_queue.h"
+#include "tests/sim/freshness_audit.h"
 #include "tests/sim/history.h"
 #include "tests/sim/invariants.h"
 #include "tests/sim/model_state_machine.h"
@@ -34,6 +35,7 @@ struct Environment {
   EventQueue& events;
   Trace& trace;
   Invariants& invariants;
+  FreshnessAudit& audit;
   Network& network;
   CrashPoints& crash_points;
   // A node has been elected; called on its loop, with its first messages on their way.
@@ -45,7 +47,9 @@ struct Environment {
 struct Request {
   OperationKind kind = OperationKind::kPut;
   std::string key;
-  Bytes command;  // writes only
+  Bytes command;          // writes only
+  server::ReadNeed need;  // reads only, as the next
+  SimTime deadline{0};    // from its arrival
 };
 
 enum class ReplyStatus {
@@ -58,6 +62,7 @@ struct Reply {
   raft::NodeId leader = raft::kNoNode;  // a hint
   storage::Applied applied;             // writes
   storage::ReadOutcome read;            // reads
+  bool met = true;                      // reads: as fresh as asked for
 };
 using ReplyTo = std::function<void(const Reply&)>;
 
@@ -121,7 +126,7 @@ class Node : private server::Host {
   struct Waiting {
     Request request;
     ReplyTo reply;
-    raft::Index committed = 0;  // anywhere, when the node took the request up
+    AskedRead asked;  // reads
   };
 
   // server::Host
@@ -132,7 +137,7 @@ class Node : private server::Host {
   void PumpSoon() override;
   void Fatal(const std::string& why) override;
   void OnWrite(std::uint64_t ticket, const server::WriteResult& result) override;
-  void OnRead(std::uint64_t ticket, const server::ReadGrant& grant) override;
+  void OnRead(const server::Read& read) override;
   void OnSoftState(const raft::SoftState& state) override;
 
   void Note(std::string_view what, const std::string& detail = {});
@@ -163,9 +168,11 @@ class Node : private server::Host {
   storage::Result<std::unique_ptr<storage::StateMachine>> OpenState(const std::string& directory);
   void FinishBoot(storage::RecoveredNode recovered);
   void CheckFreshness();
-  void ServeStrongRead(const Waiting& waiting);
-  void ServeEventualRead(const Waiting& waiting);
-  storage::ReadOutcome ReadState(const std::string& key) const;
+  void TakeUpRead(Waiting waiting);
+  void ReadOnLane(const server::Read& read);
+  void ServeRead(server::Read read, SimTime read_at, const storage::ReadOutcome& outcome);
+  void RefuseRead(const server::Read& read);
+  storage::ReadOutcome ReadState(const Waiting& waiting) const;
 
   const Environment& env_;
   const raft::NodeId id_;
@@ -198,6 +205,7 @@ class Node : private server::Host {
   std::uint64_t refusals_at_start_ = 0;
   bool ended_ = false;  // by a fatal error or a clean shutdown; takes effect after the event
   SimTime paused_until_{0};
+  SimTime resumed_{0};
   std::deque<std::function<void()>> inbox_;  // while paused
 };
 

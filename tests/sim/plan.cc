@@ -84,7 +84,7 @@ ClientPlan ChooseClients(Random& random) {
   clients.deadline = random.Between(Millis(300), Seconds(2));
   if (random.Chance(0.5)) clients.loss = static_cast<double>(random.Below(100)) / 1000;
   clients.write_share = static_cast<double>(random.Between(20, 80)) / 100;
-  clients.eventual_share = static_cast<double>(random.Between(0, 60)) / 100;
+  clients.weak_share = static_cast<double>(random.Between(0, 80)) / 100;
   return clients;
 }
 
@@ -133,7 +133,7 @@ void FavourLeaderChanges(Plan& plan, Random& random) {
   plan.clients.keys = 1;
   plan.clients.think_mean = Millis(2);
   plan.clients.write_share = 0.4;
-  plan.clients.eventual_share = 0;
+  plan.clients.weak_share = 0.2;
 }
 
 void FavourSlowTails(Plan& plan) {

@@ -32,7 +32,7 @@ struct ClientPlan {
   SimTime read_retry{100'000};
   double loss = 0;  // of requests and of replies
   double write_share = 0.5;
-  double eventual_share = 0.2;  // of reads
+  double weak_share = 0.2;  // of reads: those of every level but strong
 };
 
 enum class Fault {
@@ -74,10 +74,12 @@ struct FaultPlan {
 // Bugs that live in the simulated world instead of the core, to test the checkers themselves.
 enum class WorldControl {
   kNone,
-  kLyingDisk,       // syncs do nothing
-  kStaleRead,       // a strong read returns the value of an older moment
-  kForgottenFlush,  // an eventual read after a restart skips the check of D6.1
-  kWipedVoter,      // a replaced directory claims the uuid of the old one
+  kLyingDisk,        // syncs do nothing
+  kStaleRead,        // a strong read returns the value of an older moment
+  kForgottenFlush,   // an eventual read after a restart skips the check of D6.1
+  kWipedVoter,       // a replaced directory claims the uuid of the old one
+  kNeedlessRefusal,  // a bounded read that could be served is refused
+  kWildClocks,       // the rates of clocks differ by far more than rho
 };
 
 // Raises the chance of what a bug needs to show; scripts nothing.

@@ -23,6 +23,8 @@ struct SeedReport {
   std::uint64_t operations = 0;
   std::uint64_t writes = 0;
   std::uint64_t strong_reads = 0;
+  std::uint64_t certificates = 0;
+  std::uint64_t refusals = 0;
   CrashCounts crash_counts{};
   char invariant[64] = {};
   char detail[512] = {};

@@ -29,8 +29,6 @@ constexpr Omission kOmissions[] = {
      [](Plan& plan) { plan.disk.slow_chance = 0; }},
     {"no-forgetting", [](const Plan& plan) { return plan.disk.forgets_unsynced; },
      [](Plan& plan) { plan.disk.forgets_unsynced = false; }},
-    {"no-drift", [](const Plan& plan) { return plan.drift_ppm_max > 0; },
-     [](Plan& plan) { plan.drift_ppm_max = 0; }},
 };
 
 // A number that a plan can have less of.
@@ -46,6 +44,8 @@ constexpr Quantity kQuantities[] = {
      [](Plan& plan, std::int64_t value) { plan.duration = Millis(value); }},
     {"nodes", 1, [](const Plan& plan) { return static_cast<std::int64_t>(plan.nodes); },
      [](Plan& plan, std::int64_t value) { plan.nodes = static_cast<int>(value); }},
+    {"drift-ppm", 0, [](const Plan& plan) { return plan.drift_ppm_max; },
+     [](Plan& plan, std::int64_t value) { plan.drift_ppm_max = value; }},
     {"clients", 1, [](const Plan& plan) { return static_cast<std::int64_t>(plan.clients.count); },
      [](Plan& plan, std::int64_t value) { plan.clients.count = static_cast<int>(value); }},
     {"keys", 1, [](const Plan& plan) { return static_cast<std::int64_t>(plan.clients.keys); },

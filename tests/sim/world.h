@@ -26,6 +26,8 @@ struct Outcome {
   std::size_t operations = 0;  // that clients ended
   std::size_t writes = 0;      // acknowledged
   std::size_t strong_reads = 0;
+  std::uint64_t certificates = 0;  // checked against the truth
+  std::uint64_t refusals = 0;      // of reads; likewise
   raft::Index committed = 0;
   raft::Term terms = 0;  // the highest term reached
   CrashCounts crash_counts{};
@@ -47,9 +49,14 @@ class World {
   void Converge();
   bool Converged() const;
   std::string WhyNotConverged() const;
-  // A write through each node, and a strong read on it.
+  // A write through each node, and a read of every level on it.
   void Probe();
+  void ProbeOne(raft::NodeId id, OperationKind kind, const server::ReadNeed& need,
+                const char* what);
+  SimTime FreshWithin() const;
   void CheckAges();
+  bool AgesStayWithin(SimTime limit, SimTime span);
+  void CheckSteadyAges();
   void CheckHistory();
   std::vector<LoggedWrite> CommittedWrites() const;
   Outcome Summary() const;
@@ -59,6 +66,7 @@ class World {
   EventQueue events_;
   Trace trace_;
   Invariants invariants_;
+  FreshnessAudit audit_;
   Network network_;
   CrashPoints crash_points_;
   Environment environment_;

@@ -147,9 +147,15 @@ TEST_F(ServerRobustness, UnknownCommandsAndTypesAreRefusedAndTheConnectionLives)
   EXPECT_EQ(
       client.Call(static_cast<wire::FrameType>(200), wire::RequestHeader(), "").error().code(),
       wire::UNSUPPORTED);
-  wire::GetRequest bounded;
-  bounded.mutable_freshness()->set_max_age_us(1000);
-  EXPECT_EQ(client.Call(wire::FrameType::kGet, bounded, "k").error().code(), wire::UNSUPPORTED);
+  wire::Command of_session;
+  of_session.mutable_put()->set_key("k");
+  of_session.mutable_session()->set_id(1);
+  EXPECT_EQ(
+      client.Call(wire::FrameType::kWrite, wire::RequestHeader(), of_session.SerializeAsString())
+          .error()
+          .code(),
+      wire::UNSUPPORTED)
+      << "executed, it would not be deduplicated";
   EXPECT_FALSE(client.Put("k", "v").has_error());
 }
 

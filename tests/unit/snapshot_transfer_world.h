@@ -112,7 +112,7 @@ class Node final : private Host {
   void PumpSoon() override {}
   void Fatal(const std::string& why) override { fatal = why; }
   void OnWrite(std::uint64_t, const WriteResult&) override {}
-  void OnRead(std::uint64_t, const ReadGrant&) override {}
+  void OnRead(const Read&) override {}
   void OnSoftState(const raft::SoftState&) override {}
 
   FileContents Read(const std::string& path);
