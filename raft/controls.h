@@ -14,11 +14,16 @@ enum class Control {
   kInFlightRoundAck,  // acks of a round already in flight confirm a read
   kUnverifiedCommit,  // a heartbeat's commit index is believed beyond the verified prefix
   kTokenByPosition,   // durability is reported by (term, index) alone (ClickHouse Keeper #102629)
-  kCutUnflushed,      // the log is cut up to the applied index, not the flushed one
-  kApplyUndurable,    // committed entries are applied before this node's own log has them
-  kInstallNotAtomic,  // a snapshot's database becomes current before it is whole and checked
-  kOldSnapshot,       // a snapshot older than the committed log is installed all the same
-  kTrustPageCache,    // opening the log believes what the page cache shows to be on the disk
+  kWrongErrorClass,   // a write whose fate is open is reported as not executed when leadership is
+                     // lost (RedisRaft #23)
+  kNoDedupe,             // a retried write of a session is executed again (RedisRaft #13)
+  kDedupeByHighestSeq,   // a session's writes up to the last seq count as executed
+  kSessionExpiresEarly,  // the leader's stamps run ahead of time
+  kCutUnflushed,         // the log is cut up to the applied index, not the flushed one
+  kApplyUndurable,       // committed entries are applied before this node's own log has them
+  kInstallNotAtomic,     // a snapshot's database becomes current before it is whole and checked
+  kOldSnapshot,          // a snapshot older than the committed log is installed all the same
+  kTrustPageCache,       // opening the log believes what the page cache shows to be on the disk
 };
 
 #ifdef QUORATE_CONTROLS

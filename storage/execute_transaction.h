@@ -1,0 +1,16 @@
+// Comparisons and operations on several keys, as one.
+#pragma once
+
+#include "client/proto/wire.pb.h"
+#include "storage/execute_value.h"
+
+namespace quorate::storage {
+
+// Decides what transactions do, and every node must decide alike: fixed for ever.
+inline constexpr std::size_t kMaxTransactionResultBytes = 1 << 20;
+
+// All of a branch, or, if a part of it fails, nothing and that part's outcome. Fills `result`.
+Result<Part> Execute(const wire::Transaction& command, const Change& change,
+                     wire::WriteResult& result);
+
+}  // namespace quorate::storage
