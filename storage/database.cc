@@ -106,6 +106,7 @@ class Database final : public StateMachine {
   }
   SessionStats sessions() const override {
     return {open_sessions_.load(std::memory_order_relaxed),
+            ending_sessions_.load(std::memory_order_relaxed),
             clock_us_.load(std::memory_order_relaxed)};
   }
   std::vector<std::uint64_t> DueSessions(std::uint64_t clock_us, std::size_t max) const override {
@@ -137,6 +138,7 @@ class Database final : public StateMachine {
   Sessions sessions_;           // likewise
   bool sessions_valid_ = true;  // they are those of the rows
   std::atomic<std::uint64_t> open_sessions_{0};
+  std::atomic<std::uint64_t> ending_sessions_{0};
   std::atomic<std::uint64_t> clock_us_{0};
   PublishedPosition applied_;
   std::atomic<std::uint64_t> writes_{0};  // odd while one is under way
@@ -163,6 +165,7 @@ Result<std::vector<Applied>> Database::Apply(std::span<const raft::Entry> entrie
 void Database::PublishSessions() {
   const SessionStats stats = sessions_.stats();
   open_sessions_.store(stats.open, std::memory_order_relaxed);
+  ending_sessions_.store(stats.ending, std::memory_order_relaxed);
   clock_us_.store(stats.clock_us, std::memory_order_relaxed);
 }
 

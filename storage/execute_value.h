@@ -21,7 +21,7 @@ struct Part {
   Outcome outcome = Outcome::kDone;
   bool found = false;         // as in Applied
   std::uint64_t have = 0;     // as in Applied
-  std::string value;          // as in wire::WriteResult
+  std::string value{};        // as in wire::WriteResult
   raft::Index mod_index = 0;  // of `value`, where that was there before
 };
 

@@ -66,7 +66,7 @@ class Sessions {
   bool LoadRow(std::string_view name, std::string_view value);
   void WriteRows(KeySpace& rows);
 
-  SessionStats stats() const { return {open_, clock_us_}; }
+  SessionStats stats() const { return {open_, table_.size() - open_, clock_us_}; }
   std::vector<std::uint64_t> Due(std::uint64_t clock_us, std::size_t max) const;
 
   // The clock goes on to `stamp_us`, unless it is there.

@@ -61,6 +61,7 @@ struct Applied {
 // Of a state machine's sessions (D7).
 struct SessionStats {
   std::uint64_t open = 0;
+  std::uint64_t ending = 0;    // ended, and their keys are not all gone yet
   std::uint64_t clock_us = 0;  // the cluster clock: the largest stamp applied
 };
 
