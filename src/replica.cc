@@ -62,6 +62,7 @@ Replica::Replica(const ReplicaOptions& options, const raft::Self& self, ReplicaS
             host_.PumpSoon();
           },
           [this](const std::string& why) { Report(ReplicaObserver::News::kBad, why); }),
+      keeper_(options.raft.control),
       applied_(core_.applied()),
       last_at_start_(core_.log().last()) {
   sender_.OnDropped([this](std::uint64_t id) { core_.OnSnapshotDropped(id); });
@@ -90,8 +91,8 @@ void Replica::OnUnreachable(raft::NodeId peer) {
 }
 
 raft::Time Replica::NextDeadline() const {
-  return std::min(
-      {core_.NextDeadline(), next_look_, sender_.NextDeadline(), receiver_.NextDeadline()});
+  return std::min({core_.NextDeadline(), next_look_, sender_.NextDeadline(),
+                   receiver_.NextDeadline(), keeper_.NextLook()});
 }
 
 void Replica::Tick() {
@@ -100,11 +101,19 @@ void Replica::Tick() {
   if (now >= sender_.NextDeadline()) sender_.Tick(now);
   if (now >= receiver_.NextDeadline()) receiver_.Tick(now);
   if (now >= next_look_) LookAtDisk(now);
+  if (now >= keeper_.NextLook()) LookAtSessions(now);
   host_.PumpSoon();
 }
 
-void Replica::Write(Bytes command, std::uint64_t ticket) {
-  proposals_.push_back({std::move(command), ticket});
+// The stamp is of the term it was made in: if leadership goes before the next Pump(), that refuses
+// the command, and it cannot have come back before.
+void Replica::Write(std::string_view command, Stamping stamping, std::uint64_t ticket) {
+  if (stamping == Stamping::kPlain) {
+    proposals_.push_back({Bytes::Copy(command), ticket});
+  } else {
+    const std::string stamp = EncodeStamp(keeper_.Stamp(LeadingTerm(), host_.Now()));
+    proposals_.push_back({Bytes::Copy(command, stamp), ticket});
+  }
   host_.PumpSoon();
 }
 
@@ -165,7 +174,7 @@ void Replica::ProposeQueued(raft::Time now) {
     }
     refused = ToStatus(std::get<raft::ProposeError>(result));
   }
-  for (const Proposal& proposal : proposals) host_.OnWrite(proposal.ticket, {refused, {}});
+  for (const Proposal& proposal : proposals) AnswerWrite(proposal.ticket, {refused, {}});
 }
 
 void Replica::RequestQueuedReads(raft::Time now) {
@@ -188,7 +197,10 @@ void Replica::CarryOut(raft::Ready ready) {
   }
   if (ready.wants_snapshot) KeepSnapshotForFollowers(host_.Now());
   apply_to_ = std::max(apply_to_, ready.apply_to);
-  if (ready.soft) host_.OnSoftState(*ready.soft);
+  if (ready.soft) {
+    if (raft::Broken(options_.raft.control, raft::Control::kWrongErrorClass)) RefuseOpenWrites();
+    host_.OnSoftState(*ready.soft);
+  }
   CheckMembership();
 }
 
@@ -325,6 +337,7 @@ void Replica::OnApplied(const std::vector<storage::Applied>& results) {
     CompleteWrites(applied);
   }
   core_.OnApplied(applied_);
+  NoteOwnTerm(results.back());
   GrantAppliedReads();
 }
 
@@ -349,10 +362,18 @@ void Replica::CompleteWrites(const storage::Applied& applied) {
     if (!superseded && !here) return;
     pending_writes_.pop_front();
     if (superseded) {
-      host_.OnWrite(write.ticket, {WriteStatus::kSuperseded, {}});
+      AnswerWrite(write.ticket, {WriteStatus::kSuperseded, {}});
     } else {
-      host_.OnWrite(write.ticket, {WriteStatus::kApplied, applied});
+      AnswerWrite(write.ticket, {WriteStatus::kApplied, applied});
     }
+  }
+}
+
+// A known bug, for control builds: that leadership is lost decides nothing.
+void Replica::RefuseOpenWrites() {
+  if (LeadingTerm() != 0) return;
+  for (const PendingWrite& write : std::exchange(pending_writes_, {})) {
+    AnswerWrite(write.ticket, {WriteStatus::kNotLeader, {}});
   }
 }
 

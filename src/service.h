@@ -2,7 +2,7 @@
 // (client/proto/wire.proto).
 //
 //   service.cc           connections, greetings, limits, deadlines, replies
-//   service_write.cc     put, delete, compare-and-set
+//   service_write.cc     writes, and sessions; command_check.h has their limits
 //   service_read.cc      get: strong, session, eventual; certificates
 //   service_scan.cc      scans and their cursors
 //   service_snapshot.cc  taking a snapshot, and reading it
@@ -117,7 +117,8 @@ class Service {
     raft::Time received{0};
     raft::Time deadline{0};
     std::size_t bytes = 0;
-    std::string name;  // the client's own request id, for logs
+    std::string name;       // the client's own request id, for logs
+    std::uint64_t seq = 0;  // of a session's write
   };
   // One page of a scan on its way.
   struct ScanWork {
@@ -168,7 +169,10 @@ class Service {
 
   // service_write.cc
   void Write(ClientSession& session, const wire::Frame& frame, Request request);
-  bool ValidCommand(const Request& request);  // of command_; answers if not
+  bool TooManySessions(const Request& request);
+  void RefuseSessions(const Request& request, std::uint64_t open);
+  void AnswerApplied(const Request& request, const storage::Applied& applied);
+  void RefuseApplied(const Request& request, const storage::Applied& applied);
   void RefuseDiskFull(const Request& request);
 
   // service_read.cc

@@ -78,6 +78,7 @@ Status ExecuteWrite(const wire::Command& command, KeySpace& keys, Applied& appli
                      !command.put().return_previous() && !command.put().attach();
   if (plain) {
     keys.Put(command.put().key(), applied.index, /*owner=*/0, command.put().value());
+    applied.found = true;
     return {};
   }
   wire::WriteResult result;

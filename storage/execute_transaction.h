@@ -6,9 +6,6 @@
 
 namespace quorate::storage {
 
-// Decides what transactions do, and every node must decide alike: fixed for ever.
-inline constexpr std::size_t kMaxTransactionResultBytes = 1 << 20;
-
 // All of a branch, or, if a part of it fails, nothing and that part's outcome. Fills `result`.
 Result<Part> Execute(const wire::Transaction& command, const Change& change,
                      wire::WriteResult& result);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "client/proto/frame.h"
+#include "raft/assert.h"
 #include "storage/little_endian.h"
 #include "storage/varint.h"
 
@@ -303,7 +304,9 @@ void Sessions::Keep(const wire::SessionRef& ref, KeySpace& rows, const Applied& 
   if (answer.result.size() > kShortResult) {
     rows.PutRow(ResultName(ref.id(), ref.seq()), answer.result);
   }
-  session->answers.insert_or_assign(ref.seq(), std::move(answer));
+  const bool first = session->answers.insert_or_assign(ref.seq(), std::move(answer)).second;
+  QUORATE_ASSERT(first || raft::Broken(control_, raft::Control::kNoDedupe),
+                 "of one session, no seq is executed twice");
 }
 
 // ---- Open, keep, close, end ----

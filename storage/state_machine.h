@@ -47,11 +47,14 @@ enum class Outcome : std::uint8_t {
   kTooManySessions = 12,  // have: open ones
 };
 
+// Decides what transactions do, and every node must decide alike: fixed for ever.
+inline constexpr std::size_t kMaxTransactionResultBytes = 1 << 20;
+
 struct Applied {
   raft::Index index = 0;
   raft::Term term = 0;
   Outcome outcome = Outcome::kDone;
-  bool found = false;      // the key existed before, where that is known: a plain put does not look
+  bool found = false;      // the key existed before; a plain put does not look, and says so of any
   bool repeated = false;   // executed before, with this answer: a write of a session
   std::uint64_t have = 0;  // a number, as the outcome says
   raft::Position executed;  // of the entry that was executed: of this one, unless it is repeated

@@ -465,7 +465,7 @@ void Node::Submit(const Request& request, ReplyTo reply) {
     const std::uint64_t ticket = next_ticket_++;
     waiting_.emplace(ticket, std::move(waiting));
     if (IsWrite(request.kind)) {
-      replica_->Write(request.command, ticket);
+      replica_->Write(request.command.view(), request.stamping, ticket);
     } else {
       replica_->StrongRead(ticket);
     }

@@ -46,6 +46,7 @@ struct Request {
   OperationKind kind = OperationKind::kPut;
   std::string key;
   Bytes command;  // writes only
+  server::Replica::Stamping stamping = server::Replica::Stamping::kPlain;
 };
 
 enum class ReplyStatus {
