@@ -15,6 +15,8 @@
 #include "tests/sim/network.h"
 #include "tests/sim/node.h"
 #include "tests/sim/plan.h"
+#include "tests/sim/session_audit.h"
+#include "tests/sim/session_clients.h"
 #include "tests/sim/trace.h"
 
 namespace quorate::sim {
@@ -50,6 +52,8 @@ class World {
   // A write through each node, and a strong read on it.
   void Probe();
   void CheckAges();
+  void EndSessions();
+  void CheckSessions();
   void CheckHistory();
   std::vector<LoggedWrite> CommittedWrites() const;
   Outcome Summary() const;
@@ -66,6 +70,8 @@ class World {
   Workload workload_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::unique_ptr<Faults> faults_;
+  SessionAudit session_audit_;
+  std::vector<std::unique_ptr<SessionClient>> session_clients_;
 };
 
 }  // namespace quorate::sim
