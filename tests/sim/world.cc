@@ -239,6 +239,9 @@ Outcome World::Summary() const {
     outcome.writes += done && IsWrite(operation.kind) ? 1 : 0;
     outcome.strong_reads += done && operation.kind == OperationKind::kStrongRead ? 1 : 0;
   }
+  outcome.session_answers = session_audit_.replies();
+  outcome.repeated_answers = session_audit_.repeated();
+  outcome.expired_sessions = session_audit_.expired();
   outcome.committed = invariants_.committed();
   outcome.terms = invariants_.highest_term();
   outcome.crash_counts = crash_points_.counts();

@@ -28,6 +28,9 @@ struct Outcome {
   std::size_t operations = 0;  // that clients ended
   std::size_t writes = 0;      // acknowledged
   std::size_t strong_reads = 0;
+  std::uint64_t session_answers = 0;  // that were audited
+  std::uint64_t repeated_answers = 0;
+  std::uint64_t expired_sessions = 0;
   raft::Index committed = 0;
   raft::Term terms = 0;  // the highest term reached
   CrashCounts crash_counts{};
