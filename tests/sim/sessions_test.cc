@@ -12,8 +12,8 @@ TEST(SimulatedSessions, RetriesAndExpiriesHappen) {
     Plan plan = MakePlan(seed, Profile::kGeneral);
     plan.clients.sessions = 2;
     const Outcome outcome = World(plan, nullptr).Run();
-    ASSERT_FALSE(outcome.violation) << seed << ": " << outcome.violation->invariant << ": "
-                                    << outcome.violation->detail;
+    ASSERT_FALSE(outcome.violation)
+        << seed << ": " << outcome.violation->invariant << ": " << outcome.violation->detail;
     answers += outcome.session_answers;
     repeated += outcome.repeated_answers;
     expired += outcome.expired_sessions;
