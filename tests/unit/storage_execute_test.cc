@@ -1,6 +1,7 @@
 // What each command does, and what it does not do when it is refused.
 #include <limits>
 
+#include "storage/stored_record.h"
 #include "tests/unit/storage_command_test.h"
 
 namespace quorate::storage {
@@ -148,6 +149,15 @@ TEST_F(ExecuteTest, EverythingSeesTheBatchItIsIn) {
   EXPECT_TRUE(applied[4].found);
   EXPECT_EQ(ResultOf(applied[5]).value(), "1");
   EXPECT_EQ(Value("k"), "1");
+}
+
+// What stands there now was the time at which a key expires, and always 0.
+TEST(StoredRecord, RecordsOfEarlierVersionsBelongToNoSession) {
+  const auto record = DecodeRecord(std::string("\x85\x01\0value", 8));
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->mod_index, 133);
+  EXPECT_EQ(record->owner, 0);
+  EXPECT_EQ(record->value, "value");
 }
 
 // --- Transactions ---
