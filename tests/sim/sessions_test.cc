@@ -21,9 +21,9 @@ TEST(SimulatedSessions, RetriesAndExpiriesHappen) {
   RecordProperty("answers", std::to_string(answers));
   RecordProperty("repeated", std::to_string(repeated));
   RecordProperty("expired", std::to_string(expired));
-  EXPECT_GT(answers, 5'000U);
-  EXPECT_GT(repeated, 500U);
-  EXPECT_GT(expired, 40U);
+  EXPECT_GT(answers, 1'500U);
+  EXPECT_GT(repeated, 200U);
+  EXPECT_GT(expired, 30U);
 }
 
 }  // namespace

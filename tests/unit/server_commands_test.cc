@@ -89,11 +89,13 @@ TEST_F(ServerCommands, EachAnswersWhatItDid) {
   EXPECT_TRUE(result_.succeeded());
   ASSERT_EQ(result_.results_size(), 1);
   EXPECT_EQ(result_.results(0).value(), "x");
+  Write(Put("o", "v"));
   wire::Command range;
+  range.mutable_delete_range()->set_first("n");
   range.mutable_delete_range()->set_max_keys(1);
   Write(range);
   EXPECT_EQ(result_.deleted(), 1U);
-  EXPECT_EQ(result_.resume(), "n");
+  EXPECT_EQ(result_.resume(), "o");
 }
 
 TEST_F(ServerCommands, RefusalsHaveTheirNumbers) {
