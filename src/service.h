@@ -172,6 +172,7 @@ class Service {
   bool TooManySessions(const Request& request);
   void RefuseSessions(const Request& request, std::uint64_t open);
   void AnswerApplied(const Request& request, const storage::Applied& applied);
+  bool LeavesAnswersUnread(const Request& request, const storage::Applied& applied);
   void RefuseApplied(const Request& request, const storage::Applied& applied);
   void RefuseDiskFull(const Request& request);
 

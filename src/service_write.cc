@@ -120,6 +120,7 @@ void Service::AnswerApplied(const Request& request, const storage::Applied& appl
       applied.outcome == storage::Outcome::kDone || applied.outcome == storage::Outcome::kNotFound;
   if (!done) return RefuseApplied(request, applied);
   if (applied.repeated) ++in_.metrics.repeated_writes;
+  if (LeavesAnswersUnread(request, applied)) return;
   reply_.Clear();
   reply_.set_mod_index(applied.executed.index);
   reply_.set_found(applied.found);
@@ -132,6 +133,25 @@ void Service::AnswerApplied(const Request& request, const storage::Applied& appl
   certificate.set_basis(wire::COMMIT);
   certificate.set_incarnation(in_.replica.core().configuration().incarnation);
   Answer(request, applied.result);
+}
+
+// A read can be refused when its turn comes; a write has happened, and to deny it would be a lie.
+// So who lets long answers pile up is cut off, and knows that the outcome is open.
+bool Service::LeavesAnswersUnread(const Request& request, const storage::Applied& applied) {
+  auto* session = sessions_.Find(request.session);
+  if (session == nullptr || applied.result.empty()) return false;
+  const std::size_t queued = (*session)->connection->queued_bytes();
+  if (queued <= limits_.max_output_bytes) return false;
+  wire::Error error;
+  error.set_code(wire::OVERLOADED);
+  error.set_message(
+      fmt::format("{} bytes of answers wait for this client to read them; the limit is {}: what "
+                  "was asked on this connection and is not answered may have been done",
+                  queued, limits_.max_output_bytes));
+  error.set_have(queued);
+  error.set_want(limits_.max_output_bytes);
+  CloseWith(**session, error);
+  return true;
 }
 
 void Service::RefuseApplied(const Request& request, const storage::Applied& applied) {

@@ -20,6 +20,10 @@
 namespace quorate::storage {
 namespace {
 
+// Of one batch, what it writes and what it answers: short commands may have long effects, as an
+// append to a long value has, so that the entries' own length bounds nothing.
+constexpr std::size_t kMaxBatchBytes = 4 << 20;
+
 class DatabaseView final : public StateView {
  public:
   explicit DatabaseView(std::shared_ptr<const Engine> engine)
@@ -174,20 +178,25 @@ Result<std::vector<Applied>> Database::ApplyBatch(std::span<const raft::Entry> e
   results.reserve(entries.size());
   changes_.Clear();
   const raft::Entry* configuration = nullptr;
+  raft::Position last;
+  std::size_t answered = 0;
   for (const raft::Entry& entry : entries) {
     QUORATE_ASSERT(entry.index == entries.front().index + results.size(),
                    "entries are consecutive");
     Result<Applied> applied = Execute(entry, command_, changes_, sessions_);
     if (!applied) return Forward(applied);
+    answered += applied->result.size();
     results.push_back(std::move(*applied));
+    last = {entry.index, entry.term};
     if (entry.kind == raft::EntryKind::kConfiguration) {
       changes_.batch().Put(engine_->meta.get(), kConfigurationKey,
                            rocksdb::Slice(entry.data.view()));
       configuration = &entry;
     }
+    if (answered + changes_.batch().GetDataSize() >= kMaxBatchBytes) break;
   }
   sessions_.WriteRows(changes_);
-  QUORATE_RETURN_IF_ERROR(Write({entries.back().index, entries.back().term}));
+  QUORATE_RETURN_IF_ERROR(Write(last));
   if (configuration != nullptr) {
     auto decoded = raft::Configuration::Decode(configuration->data.view());
     const std::lock_guard lock(configuration_mutex_);

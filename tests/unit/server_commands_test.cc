@@ -250,5 +250,30 @@ TEST_F(ServerCommands, ClosingASessionTakesItsKeysAtOnce) {
   EXPECT_EQ(CodeOf(close), wire::SESSION_EXPIRED);
 }
 
+// What was done cannot be denied, and the memory for answers has a limit.
+TEST_F(ServerCommands, WhoLetsLongAnswersPileUpIsCutOff) {
+  Write(Put("big", std::string(900'000, 'x')));
+  wire::Command get;
+  get.mutable_transaction()->add_then()->set_get("big");
+  RawClient lazy(nodes_[0].client_address.port);
+  lazy.Hello();
+  constexpr int kSent = 100;
+  for (int i = 0; i < kSent; ++i) {
+    lazy.Send(wire::FrameType::kWrite, static_cast<std::uint64_t>(i) + 1, wire::RequestHeader(),
+              get.SerializeAsString());
+  }
+  std::this_thread::sleep_for(milliseconds(500));
+  EXPECT_TRUE(Exists("big")) << "others are served";
+  int answers = 0;
+  wire::Error last;
+  while (const auto answer = lazy.Receive()) {
+    ++answers;
+    last = answer->Header<wire::HelloReply>().error();
+  }
+  EXPECT_LT(answers, kSent);
+  EXPECT_GT(answers, 10);
+  EXPECT_EQ(last.code(), wire::OVERLOADED);
+}
+
 }  // namespace
 }  // namespace quorate::server

@@ -1,5 +1,6 @@
 // What each command does, and what it does not do when it is refused.
 #include <limits>
+#include <span>
 
 #include "storage/stored_record.h"
 #include "tests/unit/storage_command_test.h"
@@ -267,6 +268,32 @@ TEST_F(ExecuteTest, ATransactionAnswersNoMoreThanItsLimit) {
   EXPECT_EQ(refused.result, "");
   EXPECT_EQ(Value("a"), "(none)");
   EXPECT_EQ(Value("n"), "(none)");
+}
+
+// Short commands with long effects: they are applied in pieces.
+TEST_F(ExecuteTest, ABatchIsNoLargerThanFits) {
+  Apply(PutCommand("big", std::string(900'000, 'x')));
+  wire::Command get;
+  get.mutable_transaction()->add_then()->set_get("big");
+  for (const wire::Command& command : {get, AppendCommand("big", "y")}) {
+    std::vector<raft::Entry> entries;
+    for (raft::Index i = 1; i <= 20; ++i) {
+      entries.push_back({3, db_->applied().index + i, raft::EntryKind::kCommand,
+                         Bytes::Copy(command.SerializeAsString())});
+    }
+    std::span<const raft::Entry> rest(entries);
+    int pieces = 0;
+    for (; !rest.empty(); ++pieces) {
+      const auto applied = db_->Apply(rest);
+      ASSERT_TRUE(applied) << applied.error().message;
+      ASSERT_GE(applied->size(), 1U);
+      EXPECT_LE(applied->size(), 5U);
+      rest = rest.subspan(applied->size());
+      EXPECT_EQ(db_->applied().index + rest.size(), entries.back().index);
+    }
+    EXPECT_GE(pieces, 4);
+  }
+  EXPECT_EQ(Value("big").size(), 900'020U);
 }
 
 }  // namespace
