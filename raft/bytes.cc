@@ -5,12 +5,15 @@
 
 namespace quorate {
 
-Bytes Bytes::Copy(std::string_view data) {
+Bytes Bytes::Copy(std::string_view data, std::string_view more) {
   Bytes bytes;
-  if (data.empty()) return bytes;
-  void* memory = ::operator new(sizeof(Block) + data.size());
-  bytes.block_ = new (memory) Block{{1}, data.size()};
-  std::memcpy(static_cast<char*>(memory) + sizeof(Block), data.data(), data.size());
+  const std::size_t size = data.size() + more.size();
+  if (size == 0) return bytes;
+  void* memory = ::operator new(sizeof(Block) + size);
+  bytes.block_ = new (memory) Block{{1}, size};
+  char* const copy = static_cast<char*>(memory) + sizeof(Block);
+  if (!data.empty()) std::memcpy(copy, data.data(), data.size());
+  if (!more.empty()) std::memcpy(copy + data.size(), more.data(), more.size());
   return bytes;
 }
 

@@ -15,7 +15,9 @@ namespace quorate {
 class Bytes {
  public:
   Bytes() = default;
-  static Bytes Copy(std::string_view data);
+  static Bytes Copy(std::string_view data) { return Copy(data, {}); }
+  // Both, one after the other.
+  static Bytes Copy(std::string_view data, std::string_view more);
 
   Bytes(const Bytes& other) : block_(other.block_) { Acquire(); }
   Bytes(Bytes&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}

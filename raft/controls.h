@@ -24,6 +24,11 @@ enum class Control {
   kAnchorLateClocks,   // anchors with the clocks of their round's confirmation, not of its start
   kAnchorUnapplied,    // an anchor bounds the age of a state that has not applied its index
   kLastContact,        // the bound is the time since the leader was last heard (Consul, rqlite)
+  kWrongErrorClass,   // a write whose fate is open is reported as not executed when leadership is
+                     // lost (RedisRaft #23)
+  kNoDedupe,             // a retried write of a session is executed again (RedisRaft #13)
+  kDedupeByHighestSeq,   // a session's writes up to the last seq count as executed
+  kSessionExpiresEarly,  // the leader's stamps run ahead of time
 };
 
 #ifdef QUORATE_CONTROLS

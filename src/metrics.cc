@@ -223,6 +223,17 @@ void AddNetwork(Families& all, const Metrics& metrics, const wire::NodeStatus& s
         number(metrics.client_memory_limit_bytes));
 }
 
+void AddSessions(Families& all, const Metrics& metrics, const wire::NodeStatus& status) {
+  const auto number = [](std::uint64_t value) { return static_cast<double>(value); };
+  Gauge(all, "quorate_sessions", "Sessions open", number(status.sessions()));
+  Gauge(all, "quorate_cluster_clock_seconds",
+        "The clock that sessions end by, as of the last stamp applied",
+        number(status.cluster_clock_us()) / kMicrosPerSecond);
+  Counter(all, "quorate_repeated_writes_total",
+          "Writes of sessions answered with what an earlier attempt had done",
+          number(metrics.repeated_writes));
+}
+
 // The names every Prometheus client library uses.
 void AddProcess(Families& all) {
   rusage usage{};
@@ -255,6 +266,20 @@ const char* ToString(Operation operation) {
       return "delete";
     case Operation::kCompareAndSet:
       return "cas";
+    case Operation::kIncrement:
+      return "increment";
+    case Operation::kAppend:
+      return "append";
+    case Operation::kTransaction:
+      return "transaction";
+    case Operation::kDeleteRange:
+      return "delete_range";
+    case Operation::kOpenSession:
+      return "open_session";
+    case Operation::kKeepSession:
+      return "keep_session";
+    case Operation::kCloseSession:
+      return "close_session";
     case Operation::kGet:
       return "get";
     case Operation::kMultiGet:
@@ -299,6 +324,7 @@ std::string FormatMetrics(const Metrics& metrics, const wire::NodeStatus& status
   AddDisk(all, status);
   AddSnapshots(all, status);
   AddRaft(all, metrics, status);
+  AddSessions(all, metrics, status);
   AddNetwork(all, metrics, status, peer_queues);
   AddProcess(all);
   return prometheus::TextSerializer().Serialize(all);

@@ -18,6 +18,13 @@ enum class Operation : std::uint8_t {
   kPut,
   kDelete,
   kCompareAndSet,
+  kIncrement,
+  kAppend,
+  kTransaction,
+  kDeleteRange,
+  kOpenSession,
+  kKeepSession,
+  kCloseSession,
   kGet,
   kMultiGet,
   kScan,
@@ -25,7 +32,7 @@ enum class Operation : std::uint8_t {
   kSnapshot,
   kSnapshotRead
 };
-inline constexpr std::size_t kOperations = 9;
+inline constexpr std::size_t kOperations = 16;
 const char* ToString(Operation operation);
 
 // What was asked of the answer. kCommit: writes. kNone: status, and requests that never got so far.
@@ -66,6 +73,7 @@ struct Metrics {
   LatencyHistogram apply;
   EntriesHistogram apply_batch_entries;
   std::array<std::uint64_t, wire::Code_ARRAYSIZE> refusals{};
+  std::uint64_t repeated_writes = 0;  // of sessions: answered with what was executed before
   std::uint64_t leader_changes = 0;
   std::uint64_t connections_accepted = 0;
   std::uint64_t client_memory_bytes = 0;  // this and the next: as they are, not counted up

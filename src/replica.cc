@@ -58,6 +58,7 @@ Replica::Replica(const ReplicaOptions& options, const raft::Self& self, ReplicaS
             host_.PumpSoon();
           },
           [this](const std::string& why) { Report(ReplicaObserver::News::kBad, why); }),
+      keeper_(options.raft.control),
       applied_(core_.applied()) {
   sender_.OnDropped([this](std::uint64_t id) { core_.OnSnapshotDropped(id); });
 }
@@ -86,7 +87,7 @@ void Replica::OnUnreachable(raft::NodeId peer) {
 
 raft::Time Replica::NextDeadline() const {
   return std::min({core_.NextDeadline(), next_look_, sender_.NextDeadline(),
-                   receiver_.NextDeadline(), reads_.NextDeadline()});
+                   receiver_.NextDeadline(), reads_.NextDeadline(), keeper_.NextLook()});
 }
 
 void Replica::Tick() {
@@ -96,11 +97,19 @@ void Replica::Tick() {
   if (now >= receiver_.NextDeadline()) receiver_.Tick(now);
   if (now >= next_look_) LookAtDisk(now);
   if (now >= reads_.NextDeadline()) reads_.Expire(applied_, now);
+  if (now >= keeper_.NextLook()) LookAtSessions(now);
   host_.PumpSoon();
 }
 
-void Replica::Write(Bytes command, std::uint64_t ticket) {
-  proposals_.push_back({std::move(command), ticket});
+// The stamp is of the term it was made in: if leadership goes before the next Pump(), that refuses
+// the command, and it cannot have come back before.
+void Replica::Write(std::string_view command, Stamping stamping, std::uint64_t ticket) {
+  if (stamping == Stamping::kPlain) {
+    proposals_.push_back({Bytes::Copy(command), ticket});
+  } else {
+    const std::string stamp = EncodeStamp(keeper_.Stamp(LeadingTerm(), host_.Now()));
+    proposals_.push_back({Bytes::Copy(command, stamp), ticket});
+  }
   host_.PumpSoon();
 }
 
@@ -147,7 +156,7 @@ void Replica::ProposeQueued(raft::Time now) {
     }
     refused = ToStatus(std::get<raft::ProposeError>(result));
   }
-  for (const Proposal& proposal : proposals) host_.OnWrite(proposal.ticket, {refused, {}});
+  for (const Proposal& proposal : proposals) AnswerWrite(proposal.ticket, {refused, {}});
 }
 
 void Replica::CarryOut(raft::Ready ready) {
@@ -166,7 +175,15 @@ void Replica::CarryOut(raft::Ready ready) {
   }
   if (ready.wants_snapshot) KeepSnapshotForFollowers(host_.Now());
   apply_to_ = std::max(apply_to_, ready.apply_to);
-  if (ready.soft) host_.OnSoftState(*ready.soft);
+  if (ready.soft) {
+    const bool lost = ready.soft->role != raft::Role::kLeader;
+    if (lost && raft::Broken(options_.raft.control, raft::Control::kWrongErrorClass)) {
+      for (const PendingWrite& write : std::exchange(pending_writes_, {})) {
+        AnswerWrite(write.ticket, {WriteStatus::kNotLeader, {}});
+      }
+    }
+    host_.OnSoftState(*ready.soft);
+  }
   CheckMembership();
 }
 
@@ -291,6 +308,7 @@ void Replica::OnApplied(const std::vector<storage::Applied>& results) {
     CompleteWrites(applied);
   }
   core_.OnApplied(applied_);
+  NoteOwnTerm(results.back());
   reads_.OnApplied(applied_, host_.Now());
 }
 
@@ -307,9 +325,9 @@ void Replica::CompleteWrites(const storage::Applied& applied) {
     if (!superseded && !here) return;
     pending_writes_.pop_front();
     if (superseded) {
-      host_.OnWrite(write.ticket, {WriteStatus::kSuperseded, {}});
+      AnswerWrite(write.ticket, {WriteStatus::kSuperseded, {}});
     } else {
-      host_.OnWrite(write.ticket, {WriteStatus::kApplied, applied});
+      AnswerWrite(write.ticket, {WriteStatus::kApplied, applied});
     }
   }
 }

@@ -4,6 +4,7 @@
 // happens on one thread, the loop.
 //
 //   replica.cc            inputs, one pass, the log, apply, what clients wait for
+//   replica_sessions.cc   the cluster clock; ending sessions (session_keeper.h)
 //   replica_snapshots.cc  snapshots for others, and installing one here
 //   replica_disk.cc       the disk's bounds: cutting the log, flushing, doing without room
 #pragma once
@@ -20,6 +21,7 @@
 
 #include "raft/raft.h"
 #include "src/read_path.h"
+#include "src/session_keeper.h"
 #include "src/snapshot_transfer.h"
 #include "storage/data_dir.h"
 #include "storage/log.h"
@@ -152,10 +154,12 @@ class Replica {
   void Tick();  // at or after NextDeadline()
   raft::Time NextDeadline() const;
 
-  // The encoded command is what log, followers and state machine carry. Answered by Host::OnWrite,
-  // unless the process ends: an outcome that no one can know yet stays open, so give each ticket a
-  // deadline of your own.
-  void Write(Bytes command, std::uint64_t ticket);
+  // The encoded command is copied once, to what log, followers and state machine carry. Answered by
+  // Host::OnWrite, unless the process ends: an outcome that no one can know yet stays open, so give
+  // each ticket a deadline of your own. kStamped: a command of a session, which takes the cluster
+  // clock along (wire::Command.stamp_us).
+  enum class Stamping { kPlain, kStamped };
+  void Write(std::string_view command, Stamping stamping, std::uint64_t ticket);
   // Decides about a read what can be decided at once: true, and read.decision says how. False: give
   // it a ticket and WaitForRead(), which Host::OnRead answers exactly once, by the read's deadline.
   // `now`: host.Now(), read after the request was dequeued. The state is to be read afterwards.
@@ -218,10 +222,17 @@ class Replica {
   void OnApplyFailed(const storage::Error& error);
   void OnApplied(const std::vector<storage::Applied>& results);
   void CompleteWrites(const storage::Applied& applied);
+  void AnswerWrite(std::uint64_t ticket, const WriteResult& result);
   void CheckMembership();
   void MaybeFinishShutdown();
   void Report(ReplicaObserver::News news, const std::string& text) const;
   void ReportOnce(const std::string& trouble);  // not again while it is the same
+
+  // replica_sessions.cc
+  raft::Term LeadingTerm() const;  // 0: it does not lead
+  void NoteOwnTerm(const storage::Applied& last);
+  void LookAtSessions(raft::Time now);
+  void EndSessions(const std::vector<std::uint64_t>& due);
 
   // replica_snapshots.cc
   void KeepSnapshotForFollowers(raft::Time now);
@@ -258,6 +269,7 @@ class Replica {
   ReadPath reads_;
   SnapshotSender sender_;
   SnapshotReceiver receiver_;
+  SessionKeeper keeper_;
 
   std::vector<Proposal> proposals_;          // since the last Pump()
   std::deque<PendingWrite> pending_writes_;  // in the log, not applied; ordered by term, then index

@@ -245,7 +245,8 @@ void Service::Dispatch(ClientSession& session, const wire::Frame& frame, raft::T
                   .deadline = now + limits_.default_deadline,
                   .bytes = frame.total_bytes,
                   .explain = false,
-                  .name = {}};
+                  .name = {},
+                  .seq = 0};
   switch (frame.type) {
     case wire::FrameType::kWrite:
       Write(session, frame, std::move(request));

@@ -2,7 +2,7 @@
 // (client/proto/wire.proto).
 //
 //   service.cc           connections, greetings, limits, deadlines, replies
-//   service_write.cc     put, delete, compare-and-set
+//   service_write.cc     writes, and sessions; command_check.h has their limits
 //   service_read.cc      get
 //   service_multi_get.cc several keys at one index
 //   service_freshness.cc what a read asks for; certificates, explanations and refusals
@@ -120,7 +120,8 @@ class Service {
     raft::Time deadline{0};
     std::size_t bytes = 0;
     bool explain = false;
-    std::string name;  // the client's own request id, for logs
+    std::string name;       // the client's own request id, for logs
+    std::uint64_t seq = 0;  // of a session's write
   };
   // One page of a scan on its way.
   struct ScanWork {
@@ -173,7 +174,11 @@ class Service {
 
   // service_write.cc
   void Write(ClientSession& session, const wire::Frame& frame, Request request);
-  bool ValidCommand(const Request& request);  // of command_; answers if not
+  bool TooManySessions(const Request& request);
+  void RefuseSessions(const Request& request, std::uint64_t open);
+  void AnswerApplied(const Request& request, const storage::Applied& applied);
+  bool LeavesAnswersUnread(const Request& request, const storage::Applied& applied);
+  void RefuseApplied(const Request& request, const storage::Applied& applied);
   void RefuseDiskFull(const Request& request);
 
   // service_freshness.cc

@@ -1,9 +1,38 @@
 // Writes: validated once, then carried as the client encoded them.
 #include <utility>
 
+#include "src/command_check.h"
 #include "src/service.h"
 
 namespace quorate::server {
+namespace {
+
+Operation OperationOf(const wire::Command& command) {
+  switch (command.operation_case()) {
+    case wire::Command::kDelete:
+      return Operation::kDelete;
+    case wire::Command::kCompareAndSet:
+      return Operation::kCompareAndSet;
+    case wire::Command::kIncrement:
+      return Operation::kIncrement;
+    case wire::Command::kAppend:
+      return Operation::kAppend;
+    case wire::Command::kTransaction:
+      return Operation::kTransaction;
+    case wire::Command::kDeleteRange:
+      return Operation::kDeleteRange;
+    case wire::Command::kOpenSession:
+      return Operation::kOpenSession;
+    case wire::Command::kKeepSession:
+      return Operation::kKeepSession;
+    case wire::Command::kCloseSession:
+      return Operation::kCloseSession;
+    default:
+      return Operation::kPut;
+  }
+}
+
+}  // namespace
 
 void Service::Write(ClientSession& session, const wire::Frame& frame, Request request) {
   request.level = Level::kCommit;
@@ -13,65 +42,35 @@ void Service::Write(ClientSession& session, const wire::Frame& frame, Request re
   if (!command_.ParseFromArray(frame.body.data(), static_cast<int>(frame.body.size()))) {
     return Refuse(request, wire::INVALID, "the body is not an encoded command");
   }
-  switch (command_.operation_case()) {
-    case wire::Command::kPut:
-      request.operation = Operation::kPut;
-      break;
-    case wire::Command::kDelete:
-      request.operation = Operation::kDelete;
-      break;
-    case wire::Command::kCompareAndSet:
-      request.operation = Operation::kCompareAndSet;
-      break;
-    default:
-      return Refuse(request, wire::UNSUPPORTED,
-                    "the command is empty, or of a kind that this version does not know");
+  request.operation = OperationOf(command_);
+  request.seq = command_.session().seq();
+  if (auto refusal = CheckCommand(command_, frame.body.size())) {
+    return Refuse(request, refusal->code, std::move(refusal->message), refusal->have,
+                  refusal->want);
   }
-  if (command_.has_session() || command_.stamp_us() != 0) {
-    return Refuse(request, wire::UNSUPPORTED, "this version executes no commands of sessions");
-  }
-  if (!ValidCommand(request) || !TakeUp(session, header_, request)) return;
+  if (command_.has_open_session() && TooManySessions(request)) return;
+  if (!TakeUp(session, header_, request)) return;
+  const bool stamped = command_.has_session() || IsSessionOperation(command_);
   Ticket ticket = 0;
   Wait(session, std::move(request), ticket);
-  in_.replica.Write(Bytes::Copy(frame.body), ticket);
+  in_.replica.Write(frame.body, stamped ? Replica::Stamping::kStamped : Replica::Stamping::kPlain,
+                    ticket);
 }
 
-bool Service::ValidCommand(const Request& request) {
-  static const std::string kNone;
-  const std::string* key = &kNone;
-  const std::string* value = &kNone;
-  const std::string* expected = &kNone;
-  switch (command_.operation_case()) {
-    case wire::Command::kPut:
-      key = &command_.put().key();
-      value = &command_.put().value();
-      break;
-    case wire::Command::kDelete:
-      key = &command_.delete_().key();
-      break;
-    case wire::Command::kCompareAndSet:
-      key = &command_.compare_and_set().key();
-      value = &command_.compare_and_set().value();
-      if (command_.compare_and_set().has_expected_value()) {
-        expected = &command_.compare_and_set().expected_value();
-      }
-      break;
-    default:
-      break;
-  }
-  if (key->empty()) {
-    Refuse(request, wire::INVALID, "the key is empty; a key has 1 to 4096 bytes");
-    return false;
-  }
-  const auto check = [&](const char* what, std::size_t bytes, std::size_t limit) {
-    if (bytes <= limit) return true;
-    Refuse(request, wire::TOO_LARGE,
-           fmt::format("the {} has {} bytes; the limit is {}", what, bytes, limit), bytes, limit);
-    return false;
-  };
-  return check("key", key->size(), wire::kMaxKeyBytes) &&
-         check("value", value->size(), wire::kMaxValueBytes) &&
-         check("expected value", expected->size(), wire::kMaxValueBytes);
+// The state machine has the last word; this spares the log those that it would refuse.
+bool Service::TooManySessions(const Request& request) {
+  const storage::SessionStats stats = in_.replica.state().sessions();
+  if (stats.open + stats.ending < wire::kMaxSessions) return false;
+  RefuseSessions(request, stats.open + stats.ending);
+  return true;
+}
+
+void Service::RefuseSessions(const Request& request, std::uint64_t open) {
+  Refuse(request, wire::TOO_MANY,
+         fmt::format("{} sessions are open in this cluster, the limit is {}; close some, or wait "
+                     "until others end",
+                     open, wire::kMaxSessions),
+         open, wire::kMaxSessions);
 }
 
 void Service::RefuseDiskFull(const Request& request) {
@@ -90,53 +89,133 @@ void Service::OnWrite(std::uint64_t ticket, const WriteResult& result) {
   Pending* pending = pending_.Find(ticket);
   if (pending == nullptr) return;  // its deadline has passed
   const Request& request = pending->request;
-  const storage::Applied& applied = result.applied;
   switch (result.status) {
     case WriteStatus::kNotLeader:
       RefuseNoLeader(request, "this node does not lead");
-      return Release(ticket);
+      break;
     case WriteStatus::kOverloaded:
       Refuse(request, wire::OVERLOADED,
              "writes arrive faster than a majority of disks takes them; the backlog is full: back "
              "off and retry");
-      return Release(ticket);
+      break;
     case WriteStatus::kDiskFull:
       RefuseDiskFull(request);
-      return Release(ticket);
+      break;
     case WriteStatus::kSuperseded:
       Refuse(request, wire::SUPERSEDED,
              "leadership changed, and another entry took this write's place: it was not executed");
-      return Release(ticket);
+      break;
     case WriteStatus::kShuttingDown:
       Refuse(request, wire::SHUTTING_DOWN, "this node is shutting down; use another");
-      return Release(ticket);
+      break;
     case WriteStatus::kApplied:
+      AnswerApplied(request, result.applied);
       break;
   }
-  if (applied.outcome == storage::Outcome::kCompareFailed) {
-    Refuse(request, wire::COMPARE_FAILED,
-           applied.current_mod_index == 0
-               ? "the key is absent"
-               : fmt::format("the key was last written at index {}", applied.current_mod_index),
-           applied.current_mod_index);
-    return Release(ticket);
-  }
-  if (applied.outcome == storage::Outcome::kRejected) {
-    Refuse(request, wire::UNSUPPORTED, "the state machine does not know this command");
-    return Release(ticket);
-  }
+  Release(ticket);
+}
+
+void Service::AnswerApplied(const Request& request, const storage::Applied& applied) {
+  const bool done =
+      applied.outcome == storage::Outcome::kDone || applied.outcome == storage::Outcome::kNotFound;
+  if (!done) return RefuseApplied(request, applied);
+  if (applied.repeated) ++in_.metrics.repeated_writes;
+  if (LeavesAnswersUnread(request, applied)) return;
   reply_.Clear();
-  reply_.set_mod_index(applied.index);
-  reply_.set_found(applied.outcome != storage::Outcome::kNotFound);
+  reply_.set_mod_index(applied.executed.index);
+  reply_.set_found(applied.found);
+  reply_.set_repeated(applied.repeated);
   wire::Certificate& certificate = *reply_.mutable_certificate();
   certificate.set_node_id(identity_.node_id);
   certificate.set_node_term(in_.replica.core().term());
-  certificate.set_applied_index(applied.index);
-  certificate.set_entry_term(applied.term);
+  certificate.set_applied_index(applied.executed.index);
+  certificate.set_entry_term(applied.executed.term);
   certificate.set_basis(wire::COMMIT);
   certificate.set_incarnation(in_.replica.core().configuration().incarnation);
-  Answer(request, {});
-  Release(ticket);
+  Answer(request, applied.result);
+}
+
+// A read can be refused when its turn comes; a write has happened, and to deny it would be a lie.
+// So who lets long answers pile up is cut off, and knows that the outcome is open.
+bool Service::LeavesAnswersUnread(const Request& request, const storage::Applied& applied) {
+  auto* session = sessions_.Find(request.session);
+  if (session == nullptr || applied.result.empty()) return false;
+  const std::size_t queued = (*session)->connection->queued_bytes();
+  if (queued <= limits_.max_output_bytes) return false;
+  wire::Error error;
+  error.set_code(wire::OVERLOADED);
+  error.set_message(
+      fmt::format("{} bytes of answers wait for this client to read them; the limit is {}: what "
+                  "was asked on this connection and is not answered may have been done",
+                  queued, limits_.max_output_bytes));
+  error.set_have(queued);
+  error.set_want(limits_.max_output_bytes);
+  CloseWith(**session, error);
+  return true;
+}
+
+void Service::RefuseApplied(const Request& request, const storage::Applied& applied) {
+  using storage::Outcome;
+  const std::uint64_t have = applied.have;
+  if (applied.repeated) ++in_.metrics.repeated_writes;
+  switch (applied.outcome) {
+    case Outcome::kCompareFailed:
+      return Refuse(request, wire::COMPARE_FAILED,
+                    have == 0 ? "the key is absent"
+                              : fmt::format("the key was last written at index {}", have),
+                    have);
+    case Outcome::kNotANumber:
+      return Refuse(request, wire::NOT_A_NUMBER,
+                    fmt::format("the value, written at index {}, is not a decimal number of 64 "
+                                "bits: nothing was changed",
+                                have),
+                    have);
+    case Outcome::kOutOfRange:
+      return Refuse(request, wire::OUT_OF_RANGE,
+                    "the sum does not fit into 64 bits with sign: nothing was changed", have);
+    case Outcome::kValueTooLarge:
+      return Refuse(request, wire::VALUE_TOO_LARGE,
+                    fmt::format("the value would have {} bytes; the limit is {}: nothing was "
+                                "changed",
+                                have, wire::kMaxValueBytes),
+                    have, wire::kMaxValueBytes);
+    case Outcome::kResultTooLarge:
+      return Refuse(request, wire::TOO_LARGE,
+                    fmt::format("the transaction's answer would have {} bytes of values; the limit "
+                                "is {}: nothing was changed; read less in it",
+                                have, storage::kMaxTransactionResultBytes),
+                    have, storage::kMaxTransactionResultBytes);
+    case Outcome::kSessionExpired:
+      return Refuse(request, wire::SESSION_EXPIRED,
+                    "the session has expired or was closed, or never existed: this attempt was not "
+                    "executed, an earlier one may have been; open another");
+    case Outcome::kSessionSeqGone:
+      return Refuse(request, wire::SESSION_SEQ_GONE,
+                    fmt::format("the client has said that it wants no answers below {} any more: "
+                                "this attempt was not executed",
+                                have),
+                    have);
+    case Outcome::kOutOfOrder:
+      return Refuse(request, wire::OUT_OF_ORDER,
+                    fmt::format("the last executed command of the session is {}, and this one is "
+                                "not its successor: it was not executed",
+                                have),
+                    have, request.seq);
+    case Outcome::kTooManyPending:
+      return Refuse(request, wire::OVERLOADED,
+                    fmt::format("answers of sessions are kept until clients acknowledge them "
+                                "(acked_below), and there are too many: {}; this attempt was not "
+                                "executed",
+                                have),
+                    have);
+    case Outcome::kTooManySessions:
+      return RefuseSessions(request, have);
+    case Outcome::kDone:
+    case Outcome::kNotFound:
+    case Outcome::kRejected:
+      break;
+  }
+  Refuse(request, wire::UNSUPPORTED, "the state machine does not know this command");
 }
 
 }  // namespace quorate::server

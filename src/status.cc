@@ -151,6 +151,9 @@ wire::NodeStatus BuildStatus(const StatusSources& from, raft::Time now) {
   if (const auto progress = from.replica.fetching())
     AddFetch(*progress, *status.mutable_snapshot());
   AddPeers(from, status);
+  const storage::SessionStats sessions = from.replica.state().sessions();
+  status.set_sessions(sessions.open);
+  status.set_cluster_clock_us(sessions.clock_us);
   return status;
 }
 
@@ -189,6 +192,8 @@ std::string ToJson(const wire::NodeStatus& status) {
       {"snapshots_taken", status.snapshots_taken()},
       {"snapshots_installed", status.snapshots_installed()},
       {"log_cuts", status.log_cuts()},
+      {"sessions", status.sessions()},
+      {"cluster_clock_us", status.cluster_clock_us()},
       {"peers", nlohmann::ordered_json::array()},
   };
   if (status.has_snapshot()) json["snapshot"] = ToJson(status.snapshot());

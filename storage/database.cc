@@ -12,12 +12,17 @@
 #include "storage/execute.h"
 #include "storage/page_cache.h"
 #include "storage/published_position.h"
+#include "storage/sessions.h"
 #include "storage/state_machine.h"
 #include "storage/stored_record.h"
 
 // The state machine on RocksDB. What lies where: engine.h.
 namespace quorate::storage {
 namespace {
+
+// Of one batch, what it writes and what it answers: short commands may have long effects, as an
+// append to a long value has, so that the entries' own length bounds nothing.
+constexpr std::size_t kMaxBatchBytes = 4 << 20;
 
 class DatabaseView final : public StateView {
  public:
@@ -68,15 +73,33 @@ class DatabaseView final : public StateView {
   Status status_;  // of reading the position: Scan() reports it
 };
 
+Status LoadSessions(const Engine& engine, Sessions& sessions) {
+  sessions.Clear();
+  const rocksdb::Slice bound(Sessions::RowsEnd());
+  rocksdb::ReadOptions read;
+  read.iterate_upper_bound = &bound;
+  const std::unique_ptr<rocksdb::Iterator> row(engine.db->NewIterator(read, engine.meta.get()));
+  for (row->Seek(rocksdb::Slice(Sessions::RowsBegin())); row->Valid(); row->Next()) {
+    if (!sessions.LoadRow(row->key().ToStringView(), row->value().ToStringView())) {
+      return FailForm();
+    }
+  }
+  if (!row->status().ok()) return FailRocksDb(row->status(), "reading the sessions");
+  return {};
+}
+
 class Database final : public StateMachine {
  public:
   Database(std::unique_ptr<Engine> engine, const DatabaseOptions& options, raft::Position applied,
-           std::optional<raft::Configuration> configuration)
+           std::optional<raft::Configuration> configuration, Sessions sessions)
       : options_(options),
         engine_(std::move(engine)),
-        changes_(*engine_->db, *engine_->data),
+        changes_(*engine_->db, *engine_->data, *engine_->meta),
+        sessions_(std::move(sessions)),
         applied_(applied),
-        configuration_(std::move(configuration)) {}
+        configuration_(std::move(configuration)) {
+    PublishSessions();
+  }
 
   Result<std::vector<Applied>> Apply(std::span<const raft::Entry> entries) override;
   raft::Position applied() const override { return applied_.Get(); }
@@ -84,6 +107,15 @@ class Database final : public StateMachine {
   Result<std::optional<ReadOutcome>> Get(std::string_view key, Cost cost) const override;
   std::unique_ptr<StateView> View() const override {
     return std::make_unique<DatabaseView>(engine_);
+  }
+  SessionStats sessions() const override {
+    return {open_sessions_.load(std::memory_order_relaxed),
+            ending_sessions_.load(std::memory_order_relaxed),
+            clock_us_.load(std::memory_order_relaxed)};
+  }
+  std::vector<std::uint64_t> DueSessions(std::uint64_t clock_us, std::size_t max) const override {
+    // Until they are loaded again they are ahead of the rows.
+    return sessions_valid_ ? sessions_.Due(clock_us, max) : std::vector<std::uint64_t>();
   }
   Status Flush() override { return engine_->Flush(); }
   std::optional<raft::Configuration> configuration() const override {
@@ -94,7 +126,9 @@ class Database final : public StateMachine {
   Result<raft::SnapshotMark> Checkpoint(const std::string& directory) override;
 
  private:
+  Result<std::vector<Applied>> ApplyBatch(std::span<const raft::Entry> entries);
   Status Write(raft::Position position);
+  void PublishSessions();
   Result<std::optional<ReadOutcome>> GetAtSnapshot(std::string_view key,
                                                    rocksdb::ReadOptions read) const;
   // Fills `out.record`. False if that needs the disk and must not wait for it.
@@ -103,8 +137,13 @@ class Database final : public StateMachine {
 
   const DatabaseOptions options_;
   const std::shared_ptr<const Engine> engine_;
-  ChangeSet changes_;      // the applier's, kept for its memory
-  wire::Command command_;  // likewise
+  ChangeSet changes_;           // the applier's, kept for its memory
+  wire::Command command_;       // likewise
+  Sessions sessions_;           // likewise
+  bool sessions_valid_ = true;  // they are those of the rows
+  std::atomic<std::uint64_t> open_sessions_{0};
+  std::atomic<std::uint64_t> ending_sessions_{0};
+  std::atomic<std::uint64_t> clock_us_{0};
   PublishedPosition applied_;
   std::atomic<std::uint64_t> writes_{0};  // odd while one is under way
   mutable std::mutex flushed_mutex_;
@@ -114,27 +153,50 @@ class Database final : public StateMachine {
 };
 
 Result<std::vector<Applied>> Database::Apply(std::span<const raft::Entry> entries) {
-  std::vector<Applied> results;
-  if (entries.empty()) return results;
+  if (entries.empty()) return std::vector<Applied>();
   QUORATE_ASSERT(entries.front().index == applied().index + 1,
                  "entries are applied once and in order");
   QUORATE_RETURN_IF_ERROR(engine_->GoOn());
+  // A batch that could not be written has changed the sessions in memory all the same.
+  if (!sessions_valid_) QUORATE_RETURN_IF_ERROR(LoadSessions(*engine_, sessions_));
+  sessions_valid_ = false;
+  Result<std::vector<Applied>> results = ApplyBatch(entries);
+  sessions_valid_ = results.has_value();
+  if (results) PublishSessions();
+  return results;
+}
+
+void Database::PublishSessions() {
+  const SessionStats stats = sessions_.stats();
+  open_sessions_.store(stats.open, std::memory_order_relaxed);
+  ending_sessions_.store(stats.ending, std::memory_order_relaxed);
+  clock_us_.store(stats.clock_us, std::memory_order_relaxed);
+}
+
+Result<std::vector<Applied>> Database::ApplyBatch(std::span<const raft::Entry> entries) {
+  std::vector<Applied> results;
   results.reserve(entries.size());
   changes_.Clear();
   const raft::Entry* configuration = nullptr;
+  raft::Position last;
+  std::size_t answered = 0;
   for (const raft::Entry& entry : entries) {
     QUORATE_ASSERT(entry.index == entries.front().index + results.size(),
                    "entries are consecutive");
-    Result<Applied> applied = Execute(entry, command_, changes_);
+    Result<Applied> applied = Execute(entry, command_, changes_, sessions_);
     if (!applied) return Forward(applied);
-    results.push_back(*applied);
+    answered += applied->result.size();
+    results.push_back(std::move(*applied));
+    last = {entry.index, entry.term};
     if (entry.kind == raft::EntryKind::kConfiguration) {
       changes_.batch().Put(engine_->meta.get(), kConfigurationKey,
                            rocksdb::Slice(entry.data.view()));
       configuration = &entry;
     }
+    if (answered + changes_.batch().GetDataSize() >= kMaxBatchBytes) break;
   }
-  QUORATE_RETURN_IF_ERROR(Write({entries.back().index, entries.back().term}));
+  sessions_.WriteRows(changes_);
+  QUORATE_RETURN_IF_ERROR(Write(last));
   if (configuration != nullptr) {
     auto decoded = raft::Configuration::Decode(configuration->data.view());
     const std::lock_guard lock(configuration_mutex_);
@@ -253,8 +315,10 @@ Result<std::unique_ptr<StateMachine>> OpenDatabase(const std::string& path,
   if (!applied) return Forward(applied);
   Result<std::optional<raft::Configuration>> configuration = (*engine)->Configuration();
   if (!configuration) return Forward(configuration);
+  Sessions sessions;
+  QUORATE_RETURN_IF_ERROR(LoadSessions(**engine, sessions));
   return std::make_unique<Database>(std::move(*engine), options, **applied,
-                                    std::move(*configuration));
+                                    std::move(*configuration), std::move(sessions));
 }
 
 Result<raft::SnapshotMark> ReadDatabaseMark(const std::string& path,
@@ -276,6 +340,34 @@ Status VerifyDatabase(const std::string& path, const DatabaseOptions& options) {
   return {};
 }
 
+namespace {
+
+// The keys attached to sessions, then all rows of sessions, in steps that bound the memory.
+Status RemoveSessions(const Engine& engine) {
+  constexpr std::size_t kStep = 1'000;
+  ChangeSet changes(*engine.db, *engine.data, *engine.meta);
+  rocksdb::WriteOptions write;
+  write.disableWAL = true;
+  while (true) {
+    const Result<std::vector<std::string>> rows = changes.RowNames(Sessions::kAllRows, kStep);
+    if (!rows) return Forward(rows);
+    if (rows->empty()) return {};
+    for (const std::string& row : *rows) {
+      if (const auto attached = Sessions::ParseAttachedRow(row)) {
+        const Result<std::optional<Record>> record = changes.Get(attached->key);
+        if (!record) return Forward(record);
+        if (*record && (*record)->owner == attached->session) changes.Delete(attached->key);
+      }
+      changes.DeleteRow(row);
+    }
+    const auto status = engine.db->Write(write, &changes.batch());
+    if (!status.ok()) return FailRocksDb(status, "removing sessions");
+    changes.Clear();
+  }
+}
+
+}  // namespace
+
 Status AdoptDatabase(const std::string& path, const DatabaseOptions& options,
                      const raft::SnapshotMark& start) {
   const Result<std::unique_ptr<Engine>> engine = OpenEngine(path, options);
@@ -288,6 +380,7 @@ Status AdoptDatabase(const std::string& path, const DatabaseOptions& options,
                                          std::to_string(start.position.index) +
                                          " as its manifest says; use another copy");
   }
+  QUORATE_RETURN_IF_ERROR(RemoveSessions(**engine));
   rocksdb::WriteOptions write;
   write.disableWAL = true;
   const auto status = (*engine)->db->Put(write, (*engine)->meta.get(), kConfigurationKey,

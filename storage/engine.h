@@ -4,6 +4,7 @@
 //   default         the key          stored_record.h
 //   meta            "applied"        index u64 | term u64
 //   meta            "configuration"  the last applied one, encoded
+//   meta            "session/..."    sessions.h
 //
 // RocksDB's own log is off. Both families are flushed together (atomic_flush), so that after a
 // crash the data is that of exactly the position beside it, and the raft log replays what follows.

@@ -1,66 +1,123 @@
 #include "storage/execute.h"
 
+#include <utility>
+
+#include "client/proto/frame.h"
+#include "storage/execute_transaction.h"
+#include "storage/execute_value.h"
+
 namespace quorate::storage {
 namespace {
 
-Result<Outcome> Delete(const wire::Delete& command, ChangeSet& changes) {
-  const Result<std::optional<Record>> present = changes.Get(command.key());
-  if (!present) return Forward(present);
-  if (!*present) return Outcome::kNotFound;
-  changes.Delete(command.key());
-  return Outcome::kDone;
+bool IsSessionOperation(const wire::Command& command) {
+  switch (command.operation_case()) {
+    case wire::Command::kOpenSession:
+    case wire::Command::kKeepSession:
+    case wire::Command::kCloseSession:
+    case wire::Command::kEndSessions:
+      return true;
+    default:
+      return false;
+  }
 }
 
-bool Holds(const wire::CompareAndSet& command, const std::optional<Record>& present) {
-  if (command.expect_case() == wire::CompareAndSet::kModIndex) {
-    return (present ? present->mod_index : 0) == command.mod_index();
+Result<Part> Execute(const wire::DeleteRange& command, const Change& change,
+                     wire::WriteResult& result) {
+  if (command.max_keys() == 0 || command.max_keys() > wire::kMaxDeleteRangeKeys) {
+    return Part{.outcome = Outcome::kRejected};
   }
-  return present && present->value == command.expected_value();
+  Result<std::vector<std::string>> keys =
+      change.keys.Keys(command.first(), command.last(), command.max_keys() + std::size_t{1});
+  if (!keys) return Forward(keys);
+  if (keys->size() > command.max_keys()) {
+    result.set_resume(std::move(keys->back()));
+    keys->pop_back();
+  }
+  for (const std::string& key : *keys) change.keys.Delete(key);
+  result.set_deleted(keys->size());
+  return Part{};
 }
 
-Status CompareAndSet(const wire::CompareAndSet& command, ChangeSet& changes, Applied& applied) {
-  if (command.expect_case() == wire::CompareAndSet::EXPECT_NOT_SET) {
-    applied.outcome = Outcome::kRejected;
+// Moves what there is to say into `result`.
+Result<Part> Execute(const wire::Command& command, const Change& change,
+                     wire::WriteResult& result) {
+  Result<Part> part;
+  switch (command.operation_case()) {
+    case wire::Command::kPut:
+      part = Execute(command.put(), change);
+      break;
+    case wire::Command::kDelete:
+      part = Execute(command.delete_(), change);
+      break;
+    case wire::Command::kCompareAndSet:
+      part = Execute(command.compare_and_set(), change);
+      break;
+    case wire::Command::kIncrement:
+      part = Execute(command.increment(), change);
+      break;
+    case wire::Command::kAppend:
+      part = Execute(command.append(), change);
+      break;
+    case wire::Command::kTransaction:
+      return Execute(command.transaction(), change, result);
+    case wire::Command::kDeleteRange:
+      return Execute(command.delete_range(), change, result);
+    default:
+      return Part{.outcome = Outcome::kRejected};
+  }
+  if (!part) return part;
+  result.set_value(std::move(part->value));
+  result.set_value_mod_index(part->mod_index);
+  return part;
+}
+
+Status ExecuteWrite(const wire::Command& command, KeySpace& keys, Applied& applied) {
+  const Change change{keys, applied.index, command.session().id()};
+  // Most writes are these, and have nothing to say.
+  const bool plain = command.operation_case() == wire::Command::kPut &&
+                     !command.put().return_previous() && !command.put().attach();
+  if (plain) {
+    keys.Put(command.put().key(), applied.index, /*owner=*/0, command.put().value());
+    applied.found = true;
     return {};
   }
-  const Result<std::optional<Record>> present = changes.Get(command.key());
-  if (!present) return Forward(present);
-  if (Holds(command, *present)) {
-    changes.Put(command.key(), applied.index, command.value());
-    return {};
-  }
-  applied.outcome = Outcome::kCompareFailed;
-  applied.current_mod_index = *present ? (*present)->mod_index : 0;
+  wire::WriteResult result;
+  const Result<Part> part = Execute(command, change, result);
+  if (!part) return Forward(part);
+  applied.outcome = part->outcome;
+  applied.found = part->found;
+  applied.have = part->have;
+  if (part->outcome == Outcome::kDone) applied.result = result.SerializeAsString();
   return {};
 }
 
 }  // namespace
 
-Result<Applied> Execute(const raft::Entry& entry, wire::Command& scratch, ChangeSet& changes) {
-  Applied applied{entry.index, entry.term, Outcome::kDone, 0};
+Result<Applied> Execute(const raft::Entry& entry, wire::Command& scratch, KeySpace& keys,
+                        Sessions& sessions) {
+  Applied applied;
+  applied.index = entry.index;
+  applied.term = entry.term;
+  applied.executed = {entry.index, entry.term};
   if (entry.kind != raft::EntryKind::kCommand) return applied;
   const std::string_view data = entry.data.view();
   if (!scratch.ParseFromArray(data.data(), static_cast<int>(data.size()))) {
     applied.outcome = Outcome::kRejected;
     return applied;
   }
-  switch (scratch.operation_case()) {
-    case wire::Command::kPut:
-      changes.Put(scratch.put().key(), entry.index, scratch.put().value());
-      break;
-    case wire::Command::kDelete: {
-      const Result<Outcome> outcome = Delete(scratch.delete_(), changes);
-      if (!outcome) return Forward(outcome);
-      applied.outcome = *outcome;
-      break;
-    }
-    case wire::Command::kCompareAndSet:
-      QUORATE_RETURN_IF_ERROR(CompareAndSet(scratch.compare_and_set(), changes, applied));
-      break;
-    default:
-      applied.outcome = Outcome::kRejected;
-      break;
+  if (scratch.stamp_us() != 0) sessions.AdvanceClock(scratch.stamp_us());
+  if (!scratch.has_session()) {
+    QUORATE_RETURN_IF_ERROR(IsSessionOperation(scratch) ? sessions.Execute(scratch, keys, applied)
+                                                        : ExecuteWrite(scratch, keys, applied));
+    return applied;
   }
+  if (IsSessionOperation(scratch)) {
+    applied.outcome = Outcome::kRejected;
+    return applied;
+  }
+  if (!sessions.Admit(scratch.session(), keys, applied)) return applied;
+  QUORATE_RETURN_IF_ERROR(ExecuteWrite(scratch, keys, applied));
+  sessions.Keep(scratch.session(), keys, applied);
   return applied;
 }
 

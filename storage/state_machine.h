@@ -25,24 +25,47 @@ namespace quorate::storage {
 // compares.
 struct Record {
   raft::Index mod_index = 0;
-  std::uint64_t expiry = 0;  // 0: never. Reserved; nothing sets it yet
+  std::uint64_t owner = 0;  // the session that the key is attached to, and ends with; 0: none
   std::string value;
 };
 
-// What one command did.
+// What one command did; only kDone has changed anything. Every node decides alike. Kept with the
+// answers of sessions: never renumber.
 enum class Outcome : std::uint8_t {
-  kDone,
-  kNotFound,       // delete of an absent key: nothing to delete
-  kCompareFailed,  // nothing was changed
-  kRejected,  // not a command this version understands; nothing was changed. Every node decides
-              // alike
+  kDone = 0,
+  kNotFound = 1,       // delete of an absent key: nothing to delete
+  kCompareFailed = 2,  // have: the key's mod_index as it stands, 0 if absent
+  kRejected = 3,    // not a command that this version understands, or one that contradicts itself
+  kNotANumber = 4,  // increment
+  kOutOfRange = 5,  // increment: the sum does not fit
+  kValueTooLarge = 6,     // append: have bytes it would have
+  kResultTooLarge = 7,    // transaction: have bytes its answer would have
+  kSessionExpired = 8,    // or closed, or never opened
+  kSessionSeqGone = 9,    // have: what the client wanted no answer below
+  kOutOfOrder = 10,       // have: the last executed seq
+  kTooManyPending = 11,   // answers of one session, or of all: have, in answers or bytes
+  kTooManySessions = 12,  // have: open ones
 };
+
+// Decides what transactions do, and every node must decide alike: fixed for ever.
+inline constexpr std::size_t kMaxTransactionResultBytes = 1 << 20;
 
 struct Applied {
   raft::Index index = 0;
   raft::Term term = 0;
   Outcome outcome = Outcome::kDone;
-  raft::Index current_mod_index = 0;  // kCompareFailed: of the key as it stands, 0 if absent
+  bool found = false;      // the key existed before; a plain put does not look, and says so of any
+  bool repeated = false;   // executed before, with this answer: a write of a session
+  std::uint64_t have = 0;  // a number, as the outcome says
+  raft::Position executed;  // of the entry that was executed: of this one, unless it is repeated
+  std::string result;       // an encoded wire::WriteResult; empty: nothing to say
+};
+
+// Of a state machine's sessions (D7).
+struct SessionStats {
+  std::uint64_t open = 0;
+  std::uint64_t ending = 0;    // ended, and their keys are not all gone yet
+  std::uint64_t clock_us = 0;  // the cluster clock: the largest stamp applied
 };
 
 // A value and the position whose state it is: exactly that one, never a mixture (D6.4).
@@ -79,7 +102,8 @@ class StateMachine {
   virtual ~StateMachine() = default;
 
   // Applies consecutive entries, the first at applied().index + 1, atomically with the new
-  // position. One result each. kNoSpace: nothing was applied, try the same entries again later.
+  // position: all of them, or the first ones, where they do more than fits into one batch. One
+  // result for each that was applied. kNoSpace: nothing was applied, try the same entries again later.
   virtual Result<std::vector<Applied>> Apply(std::span<const raft::Entry> entries) = 0;
 
   // What reads see now; and what a crash would fall back to at worst.
@@ -91,6 +115,12 @@ class StateMachine {
   // wait.
   virtual Result<std::optional<ReadOutcome>> Get(std::string_view key, Cost cost) const = 0;
   virtual std::unique_ptr<StateView> View() const = 0;
+
+  // Sessions and the cluster clock, as of applied().
+  virtual SessionStats sessions() const = 0;
+  // Sessions to name in an EndSessions command: their time is up at `clock_us`, or they have ended
+  // and still have keys. At most `max`. Belongs to the applier, as Apply() does.
+  virtual std::vector<std::uint64_t> DueSessions(std::uint64_t clock_us, std::size_t max) const = 0;
 
   // Makes everything applied durable. kNoSpace: try again later.
   virtual Status Flush() = 0;
@@ -132,7 +162,8 @@ Result<raft::SnapshotMark> ReadDatabaseMark(const std::string& path,
 Status VerifyDatabase(const std::string& path, const DatabaseOptions& options);
 
 // Makes a copied database one of a new cluster: it must be the state at `start.position`, and
-// records `start.configuration` from then on. Durable on return.
+// records `start.configuration` from then on. Its sessions belong to another history: they are
+// gone, and the keys that were attached to them. Durable on return.
 Status AdoptDatabase(const std::string& path, const DatabaseOptions& options,
                      const raft::SnapshotMark& start);
 

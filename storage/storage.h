@@ -10,12 +10,14 @@
 //     entry_index.h log_scan.h    where entries lie; looking at a log without changing it
 //   state_machine.h             keys and values at exactly one position of the log
 //     engine.h database.cc        on RocksDB
-//     execute.h change_set.h      what commands do; a batch of changes that sees itself
+//     execute.h                   what commands do, to the keys (execute_value.h,
+//                                 execute_transaction.h) and to sessions (sessions.h)
+//     key_space.h change_set.h    what they work on: a batch of changes that sees itself
 //     stored_record.h published_position.h page_cache.h
 //   snapshot.h manifest.h       copies of the state for nodes that the log no longer reaches
 //   backup.h                    the same as one file, and a new cluster from it
 //   entry_codec.h               the one binary form of an entry, on disk and between nodes
-//   crc32c.h little_endian.h
+//   crc32c.h little_endian.h varint.h
 #pragma once
 
 #include "storage/backup.h"

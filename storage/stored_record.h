@@ -1,4 +1,4 @@
-// How a key's record lies in the database: mod_index varint | expiry varint | the value, up to the
+// How a key's record lies in the database: mod_index varint | owner varint | the value, up to the
 // end.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace quorate::storage {
 // What stands before the value; the value itself is never copied to be encoded.
 class RecordPrefix {
  public:
-  RecordPrefix(raft::Index mod_index, std::uint64_t expiry);
+  RecordPrefix(raft::Index mod_index, std::uint64_t owner);
   std::string_view view() const { return {bytes_, size_}; }
 
  private:

@@ -120,6 +120,7 @@ void CheckReply(const Frame& frame) {
   NodeStatus status;
   codec.Take(frame, status);
   CheckMessage<wire::SnapshotTaken>(frame.body);
+  CheckMessage<wire::WriteResult>(frame.body);
 }
 
 void CheckFrame(std::string_view in, const Frame& frame) {
@@ -157,6 +158,37 @@ class SeedFrames {
   std::string stream_;
 };
 
+void AddCommands(SeedFrames& frames, const wire::RequestHeader& header) {
+  const auto add = [&](const wire::Command& command) {
+    frames.Add(FrameType::kWrite, 0, header, command.SerializeAsString());
+  };
+  wire::Command open;
+  open.mutable_open_session()->set_ttl_us(wire::kMinSessionTtlUs);
+  add(open);
+  wire::Command transaction;
+  transaction.mutable_session()->set_id(7);
+  transaction.mutable_session()->set_seq(3);
+  transaction.mutable_session()->set_acked_below(2);
+  transaction.set_stamp_us(1'000);
+  auto& compare = *transaction.mutable_transaction()->add_compare();
+  compare.set_key("key");
+  compare.set_relation(wire::Compare::LESS);
+  compare.set_mod_index(300);
+  auto& put = *transaction.mutable_transaction()->add_then()->mutable_put();
+  put.set_key("key");
+  put.set_attach(true);
+  transaction.mutable_transaction()->add_then()->mutable_increment()->set_by(-1);
+  transaction.mutable_transaction()->add_otherwise()->set_get("key");
+  add(transaction);
+  wire::Command range;
+  range.mutable_delete_range()->set_first("a");
+  range.mutable_delete_range()->set_max_keys(10);
+  add(range);
+  wire::Command end;
+  end.mutable_end_sessions()->add_id(7);
+  add(end);
+}
+
 void AddRequests(SeedFrames& frames) {
   wire::HelloRequest hello;
   hello.set_protocol(wire::kProtocolVersion);
@@ -173,6 +205,7 @@ void AddRequests(SeedFrames& frames) {
              internal::EncodeCompareAndSet("key", AtRevision{300}, "value"));
   frames.Add(FrameType::kWrite, 0, header,
              internal::EncodeCompareAndSet("key", WithValue{"old"}, "new"));
+  AddCommands(frames, header);
   wire::GetRequest get;
   *get.mutable_header() = header;
   get.mutable_freshness()->set_max_age_us(5000);
@@ -210,6 +243,11 @@ void AddReplies(SeedFrames& frames) {
   done.mutable_certificate()->set_age_us(250);
   done.mutable_certificate()->set_basis(wire::ANCHOR);
   frames.Add(FrameType::kWrite, wire::kFlagReply, done, "");
+  wire::WriteResult result;
+  result.set_value("before");
+  result.add_results()->set_mod_index(9);
+  result.set_resume("key");
+  frames.Add(FrameType::kWrite, wire::kFlagReply, done, result.SerializeAsString());
   frames.Add(FrameType::kGet, wire::kFlagReply, done, "value");
   wire::ScanPage page;
   page.add_items()->set_key("key");

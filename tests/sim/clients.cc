@@ -19,7 +19,7 @@ Result ToResult(storage::Outcome outcome) {
       return Result::kNotFound;
     case storage::Outcome::kCompareFailed:
       return Result::kCompareFailed;
-    case storage::Outcome::kRejected:
+    default:
       break;
   }
   Violate("commands-are-understood", "a client's command was rejected by the state machine");
@@ -203,7 +203,7 @@ void Client::OnReply(std::uint64_t attempt, const Reply& reply) {
     const bool removed = operation_.kind == OperationKind::kDelete;
     seen_[operation_.key] = removed ? Observed{} : Observed{operation_.index, operation_.value};
   } else {
-    seen_[operation_.key].mod_index = reply.applied.current_mod_index;
+    seen_[operation_.key].mod_index = reply.applied.have;
   }
   Finish(result);
 }

@@ -23,6 +23,15 @@ constexpr std::array kControls = {
                 Control::kUnverifiedCommit, WorldControl::kNone, Profile::kReordering, 100},
     ControlCase{"token-by-position", "durability is reported by (term, index) alone",
                 Control::kTokenByPosition, WorldControl::kNone, Profile::kSlowTails, 200},
+    ControlCase{"no-dedupe", "a retried write of a session is executed again", Control::kNoDedupe,
+                WorldControl::kNone, Profile::kGeneral, 20},
+    ControlCase{"dedupe-by-highest-seq", "a session's writes up to the last seq count as executed",
+                Control::kDedupeByHighestSeq, WorldControl::kNone, Profile::kGeneral, 20},
+    ControlCase{"session-expires-early", "the leader's stamps run ahead of time",
+                Control::kSessionExpiresEarly, WorldControl::kNone, Profile::kGeneral, 50},
+    ControlCase{"wrong-error-class",
+                "a write whose fate is open is reported as not executed when leadership is lost",
+                Control::kWrongErrorClass, WorldControl::kNone, Profile::kLeaderChanges, 50},
     ControlCase{"cut-unflushed", "the log is cut up to the applied index, not the flushed one",
                 Control::kCutUnflushed, WorldControl::kNone, Profile::kSnapshots, 20},
     ControlCase{"apply-undurable",
@@ -93,6 +102,10 @@ Plan MakePlan(std::uint64_t seed, const ControlCase& control) {
                       control.control == Control::kAnchorUnapplied ||
                       control.control == Control::kLastContact;
   if (bounds) plan.clients.weak_share = 0.8;
+  const bool sessions = control.control == Control::kNoDedupe ||
+                        control.control == Control::kDedupeByHighestSeq ||
+                        control.control == Control::kSessionExpiresEarly;
+  if (sessions) plan.clients.sessions = 3;
   if (control.world_control == WorldControl::kWipedVoter) {
     plan.nodes = 3;
     favour(Fault::kWipe);

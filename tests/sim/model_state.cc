@@ -58,7 +58,13 @@ std::string Encode(const ModelState& state) {
   for (const auto& [key, record] : state.data) {
     AppendText(out, key);
     AppendInt(out, record.mod_index);
+    AppendInt(out, record.owner);
     AppendText(out, record.value);
+  }
+  AppendInt<std::uint64_t>(out, state.rows.size());
+  for (const auto& [name, value] : state.rows) {
+    AppendText(out, name);
+    AppendText(out, value);
   }
   return out;
 }
@@ -74,7 +80,12 @@ ModelState Decode(std::string_view data) {
   for (std::uint64_t left = reader.Int(); left > 0; --left) {
     std::string key = reader.Text();
     const raft::Index mod_index = reader.Int();
-    state.data[key] = {mod_index, 0, reader.Text()};
+    const std::uint64_t owner = reader.Int();
+    state.data[key] = {mod_index, owner, reader.Text()};
+  }
+  for (std::uint64_t left = reader.Int(); left > 0; --left) {
+    std::string name = reader.Text();
+    state.rows[name] = reader.Text();
   }
   return state;
 }

@@ -15,6 +15,7 @@ namespace quorate::sim {
 
 struct ModelState {
   std::map<std::string, storage::Record, std::less<>> data;
+  std::map<std::string, std::string, std::less<>> rows;  // storage/key_space.h
   raft::Position at;
   std::uint64_t hash = 0;  // of every entry applied and what each did, in order
   std::optional<raft::Configuration> configuration;

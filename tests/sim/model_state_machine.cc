@@ -1,54 +1,69 @@
 #include "tests/sim/model_state_machine.h"
 
-#include "client/proto/wire.pb.h"
+#include <optional>
+#include <utility>
+
 #include "raft/assert.h"
+#include "storage/execute.h"
 
 namespace quorate::sim {
 namespace {
 
 using storage::Applied;
-using storage::Outcome;
 using storage::Record;
 
-using Data = std::map<std::string, Record, std::less<>>;
+// Changes the state at once: nothing fails here, so that nothing is ever taken back.
+class ModelKeys final : public storage::KeySpace {
+ public:
+  explicit ModelKeys(ModelState& state) : state_(state) {}
 
-Outcome ApplyCompareAndSet(const wire::CompareAndSet& command, raft::Index index, Data& data,
-                           Applied& applied) {
-  const auto it = data.find(command.key());
-  bool holds = false;
-  switch (command.expect_case()) {
-    case wire::CompareAndSet::kModIndex:
-      holds = command.mod_index() == (it == data.end() ? 0 : it->second.mod_index);
-      break;
-    case wire::CompareAndSet::kExpectedValue:
-      holds = it != data.end() && it->second.value == command.expected_value();
-      break;
-    case wire::CompareAndSet::EXPECT_NOT_SET:
-      return Outcome::kRejected;
+  storage::Result<std::optional<Record>> Get(std::string_view key) override {
+    const auto it = state_.data.find(key);
+    return it == state_.data.end() ? std::nullopt : std::optional(it->second);
   }
-  if (!holds) {
-    applied.current_mod_index = it == data.end() ? 0 : it->second.mod_index;
-    return Outcome::kCompareFailed;
+  void Put(std::string_view key, raft::Index mod_index, std::uint64_t owner,
+           std::string_view value) override {
+    state_.data.insert_or_assign(std::string(key), Record{mod_index, owner, std::string(value)});
   }
-  data[command.key()] = Record{index, 0, command.value()};
-  return Outcome::kDone;
-}
+  void Delete(std::string_view key) override {
+    const auto it = state_.data.find(key);
+    if (it != state_.data.end()) state_.data.erase(it);
+  }
+  storage::Result<std::vector<std::string>> Keys(std::string_view first, std::string_view last,
+                                                 std::size_t max) override {
+    return List(state_.data, first, last, max);
+  }
+  void PutRow(std::string_view name, std::string_view value) override {
+    state_.rows.insert_or_assign(std::string(name), std::string(value));
+  }
+  void DeleteRow(std::string_view name) override {
+    const auto it = state_.rows.find(name);
+    if (it != state_.rows.end()) state_.rows.erase(it);
+  }
+  storage::Result<std::vector<std::string>> RowNames(std::string_view prefix,
+                                                     std::size_t max) override {
+    std::vector<std::string> names;
+    for (auto it = state_.rows.lower_bound(prefix); it != state_.rows.end(); ++it) {
+      if (names.size() == max || !it->first.starts_with(prefix)) break;
+      names.push_back(it->first);
+    }
+    return names;
+  }
 
-Outcome ApplyCommand(const wire::Command& command, raft::Index index, Data& data,
-                     Applied& applied) {
-  switch (command.operation_case()) {
-    case wire::Command::kPut:
-      data[command.put().key()] = Record{index, 0, command.put().value()};
-      return Outcome::kDone;
-    case wire::Command::kDelete:
-      return data.erase(command.delete_().key()) > 0 ? Outcome::kDone : Outcome::kNotFound;
-    case wire::Command::kCompareAndSet:
-      return ApplyCompareAndSet(command.compare_and_set(), index, data, applied);
-    default:
-      return Outcome::kRejected;
+ private:
+  template <typename Map>
+  static std::vector<std::string> List(const Map& map, std::string_view first,
+                                       std::string_view last, std::size_t max) {
+    std::vector<std::string> names;
+    for (auto it = map.lower_bound(first); it != map.end(); ++it) {
+      if (names.size() == max || (!last.empty() && it->first >= last)) break;
+      names.push_back(it->first);
+    }
+    return names;
   }
-  return Outcome::kRejected;
-}
+
+  ModelState& state_;
+};
 
 // Holds a copy: what RocksDB's snapshot is to readers.
 class ModelView : public storage::StateView {
@@ -84,8 +99,15 @@ ModelStateMachine::ModelStateMachine(Surroundings surroundings, std::string dire
     : world_(std::move(surroundings)),
       directory_(std::move(directory)),
       state_(std::move(stored.state)),
+      sessions_(world_.control),
       generation_(stored.generation),
-      flushed_(std::make_shared<const ModelState>(state_)) {}
+      flushed_(std::make_shared<const ModelState>(state_)) {
+  for (auto row = state_.rows.lower_bound(storage::Sessions::RowsBegin()); row != state_.rows.end();
+       ++row) {
+    const bool known = sessions_.LoadRow(row->first, row->second);
+    QUORATE_ASSERT(known, "the rows of sessions are read as they were written");
+  }
+}
 
 storage::Result<std::unique_ptr<ModelStateMachine>> ModelStateMachine::Open(
     const Surroundings& surroundings, const std::string& directory) {
@@ -105,24 +127,23 @@ storage::Result<std::unique_ptr<ModelStateMachine>> ModelStateMachine::Open(
       new ModelStateMachine(surroundings, directory, std::move(**stored)));
 }
 
-Applied ModelStateMachine::ApplyOne(const raft::Entry& entry) {
+Applied ModelStateMachine::ApplyOne(const raft::Entry& entry, storage::KeySpace& keys) {
   QUORATE_ASSERT(entry.index == state_.at.index + 1, "entries are applied in order, each once");
-  Applied applied{entry.index, entry.term, Outcome::kDone, 0};
-  if (entry.kind == raft::EntryKind::kCommand) {
-    wire::Command command;
-    const std::string_view data = entry.data.view();
-    applied.outcome = command.ParseFromArray(data.data(), static_cast<int>(data.size()))
-                          ? ApplyCommand(command, entry.index, state_.data, applied)
-                          : Outcome::kRejected;
-  }
+  auto executed = storage::Execute(entry, command_, keys, sessions_);
+  QUORATE_ASSERT(executed.has_value(), "a map never fails to answer");
+  Applied applied = std::move(*executed);
   if (entry.kind == raft::EntryKind::kConfiguration) {
     state_.configuration = raft::Configuration::Decode(entry.data.view());
   }
+  const auto hash_of = std::hash<std::string_view>();
   std::uint64_t hash = Mix(state_.hash + entry.index);
   hash = Mix(hash ^ entry.term);
-  hash = Mix(hash ^ std::hash<std::string_view>()(entry.data.view()));
-  hash =
-      Mix(hash ^ (static_cast<std::uint64_t>(applied.outcome) + (applied.current_mod_index << 8)));
+  hash = Mix(hash ^ hash_of(entry.data.view()));
+  hash = Mix(hash ^ (static_cast<std::uint64_t>(applied.outcome) + (applied.have << 8)));
+  hash = Mix(hash ^ hash_of(applied.result) ^ (applied.executed.index << 2) ^
+             (applied.found ? 2U : 0U) ^ (applied.repeated ? 1U : 0U));
+  const storage::SessionStats sessions = sessions_.stats();
+  hash = Mix(hash ^ sessions.clock_us ^ (sessions.open << 40) ^ (sessions.ending << 52));
   state_.hash = hash;
   state_.at = {entry.index, entry.term};
   world_.observer(entry, hash);
@@ -135,7 +156,9 @@ storage::Result<std::vector<Applied>> ModelStateMachine::Apply(
   std::vector<Applied> results;
   results.reserve(entries.size());
   world_.pass("before apply");
-  for (const raft::Entry& entry : entries) results.push_back(ApplyOne(entry));
+  ModelKeys keys(state_);
+  for (const raft::Entry& entry : entries) results.push_back(ApplyOne(entry, keys));
+  sessions_.WriteRows(keys);
   world_.pass("after apply");
   return results;
 }

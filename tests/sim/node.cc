@@ -149,10 +149,10 @@ storage::Result<std::unique_ptr<storage::StateMachine>> Node::OpenState(
     });
     if (!wiped_) env_.invariants.OnApply(env_.events.now(), id_, entry, hash);
   };
-  auto opened =
-      ModelStateMachine::Open({disk_, state_files_, [this] { return env_.events.now(); },
-                               [this](const std::string& point) { Pass(point); }, on_apply},
-                              directory);
+  auto opened = ModelStateMachine::Open(
+      {disk_, state_files_, [this] { return env_.events.now(); },
+       [this](const std::string& point) { Pass(point); }, on_apply, env_.plan.raft.control},
+      directory);
   if (!opened) return storage::Forward(opened);
   env_.invariants.OnOpenState(id_, (*opened)->applied(), (*opened)->hash());
   return std::move(*opened);
@@ -470,7 +470,7 @@ void Node::Submit(const Request& request, ReplyTo reply) {
     if (!IsWrite(request.kind)) return TakeUpRead(std::move(waiting));
     const std::uint64_t ticket = next_ticket_++;
     waiting_.emplace(ticket, std::move(waiting));
-    replica_->Write(request.command, ticket);
+    replica_->Write(request.command.view(), request.stamping, ticket);
   });
 }
 

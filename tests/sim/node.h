@@ -47,7 +47,8 @@ struct Environment {
 struct Request {
   OperationKind kind = OperationKind::kPut;
   std::string key;
-  Bytes command;          // writes only
+  Bytes command;  // writes only
+  server::Replica::Stamping stamping = server::Replica::Stamping::kPlain;
   server::ReadNeed need;  // reads only, as the next
   SimTime deadline{0};    // from its arrival
 };

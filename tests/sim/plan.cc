@@ -263,6 +263,9 @@ Plan MakePlan(std::uint64_t seed, Profile profile) {
   plan.flush_mean = random.Between(Millis(50), Seconds(2));
   plan.drift_ppm_max = random.Between(0, 1'000);
   plan.duration = random.Between(Seconds(4), Seconds(15));
+  Random sessions(Mix(seed ^ 0x5e5510ULL));
+  plan.clients.sessions = static_cast<int>(sessions.Between(0, 2));
+  plan.clients.session_ttl = sessions.Between(Seconds(1), Millis(2'500));
   switch (profile) {
     case Profile::kGeneral:
       break;
@@ -306,8 +309,8 @@ std::string Describe(const Plan& plan) {
       << "ms cached=" << plan.raft.max_cached_bytes << "B delay<=" << plan.network.delay_max.count()
       << "us loss=" << plan.network.loss << " duplicate=" << plan.network.duplicate
       << " straggle=" << plan.network.straggle << " clients=" << plan.clients.count
-      << " keys=" << plan.clients.keys << " segment=" << plan.segment_bytes
-      << "B retain=" << plan.replica.log_retain_bytes << "B"
+      << " sessions=" << plan.clients.sessions << " keys=" << plan.clients.keys
+      << " segment=" << plan.segment_bytes << "B retain=" << plan.replica.log_retain_bytes << "B"
       << " page=" << plan.disk.page_bytes << "B faults:";
   for (std::size_t i = 0; i < kFaultCount; ++i) {
     if (plan.faults.weights[i] > 0) {

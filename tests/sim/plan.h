@@ -33,6 +33,8 @@ struct ClientPlan {
   double loss = 0;  // of requests and of replies
   double write_share = 0.5;
   double weak_share = 0.2;  // of reads: those of every level but strong
+  int sessions = 1;         // clients that write in sessions (session_clients.h)
+  SimTime session_ttl{1'000'000};
 };
 
 enum class Fault {

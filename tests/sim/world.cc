@@ -34,6 +34,10 @@ World::World(const Plan& plan, std::ostream* trace)
         std::make_unique<Client>(environment_, nodes_, workload_, id, random_.Fork()));
   }
   faults_ = std::make_unique<Faults>(environment_, nodes_, random_.Fork());
+  for (int i = 0; i < plan_.clients.sessions; ++i) {
+    session_clients_.push_back(std::make_unique<SessionClient>(environment_, nodes_, plan_.clients,
+                                                               session_audit_, random_.Fork()));
+  }
   network_.OnDelivery(
       [this](raft::Message message) { nodes_[message.to]->Deliver(std::move(message)); },
       [this](raft::NodeId from, raft::NodeId to, server::SnapshotMessage message) {
@@ -48,9 +52,11 @@ Outcome World::Run() {
   try {
     RunFaultyPart();
     Converge();
+    EndSessions();
     Probe();
     CheckAges();
     CheckSteadyAges();
+    CheckSessions();
     CheckHistory();
   } catch (const Violation& found) {
     violation = found;
@@ -82,6 +88,7 @@ bool World::RunUntil(const std::function<bool()>& reached, SimTime limit) {
 void World::RunFaultyPart() {
   for (std::size_t id = 1; id < nodes_.size(); ++id) nodes_[id]->Start();
   for (const auto& client : clients_) client->Start();
+  for (const auto& client : session_clients_) client->Start();
   faults_->Start();
   RunUntil(plan_.duration);
 }
@@ -127,6 +134,7 @@ std::string World::WhyNotConverged() const {
 
 void World::Converge() {
   for (const auto& client : clients_) client->Stop();
+  for (const auto& client : session_clients_) client->Stop();
   faults_->HealEverything();
   trace_.Event(events_.now(), raft::kNoNode, "healed");
   const auto reached = [this] {
@@ -231,9 +239,39 @@ std::vector<LoggedWrite> World::CommittedWrites() const {
   std::vector<LoggedWrite> writes;
   for (raft::Index index = 1; index <= invariants_.committed(); ++index) {
     const raft::Entry& entry = invariants_.EntryAt(index);
-    if (entry.kind == raft::EntryKind::kCommand) writes.push_back({index, OperationOf(entry.data)});
+    if (entry.kind == raft::EntryKind::kCommand && IsPlainWrite(entry.data))
+      writes.push_back({index, OperationOf(entry.data)});
   }
   return writes;
+}
+
+// With a leader that stays, a session ends at most this late: what had passed since the last stamp
+// of the leader before, a look, the rates of two clocks, and two commits over a bad network.
+void World::EndSessions() {
+  using server::SessionKeeper;
+  const SimTime late = SessionKeeper::kStampEvery + SessionKeeper::kLookEvery +
+                       plan_.clients.session_ttl / 200 + plan_.raft.election * 10 +
+                       plan_.network.delay_max * 8 + plan_.disk.slow_max * 2;
+  const auto gone = [this] {
+    return std::all_of(nodes_.begin() + 1, nodes_.end(), [](const auto& node) {
+      if (node->wiped() || node->quarantined()) return true;
+      if (!node->up()) return false;
+      const storage::SessionStats sessions = node->state_machine().sessions();
+      return sessions.open + sessions.ending == 0;
+    });
+  };
+  if (!RunUntil(gone, plan_.clients.session_ttl + late)) {
+    Violate("sessions-end-in-time",
+            "some are open " + std::to_string(late.count() / 1000) + " ms after their time was up");
+  }
+}
+
+void World::CheckSessions() {
+  for (std::size_t id = 1; id < nodes_.size(); ++id) {
+    const Node& node = *nodes_[id];
+    if (node.wiped() || node.quarantined()) continue;
+    return session_audit_.Check(invariants_, node.state_machine().state());
+  }
 }
 
 void World::CheckHistory() {
@@ -254,6 +292,9 @@ Outcome World::Summary() const {
   }
   outcome.certificates = audit_.served();
   outcome.refusals = audit_.refused();
+  outcome.session_answers = session_audit_.replies();
+  outcome.repeated_answers = session_audit_.repeated();
+  outcome.expired_sessions = session_audit_.expired();
   outcome.committed = invariants_.committed();
   outcome.terms = invariants_.highest_term();
   outcome.crash_counts = crash_points_.counts();

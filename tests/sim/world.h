@@ -15,6 +15,8 @@
 #include "tests/sim/network.h"
 #include "tests/sim/node.h"
 #include "tests/sim/plan.h"
+#include "tests/sim/session_audit.h"
+#include "tests/sim/session_clients.h"
 #include "tests/sim/trace.h"
 
 namespace quorate::sim {
@@ -28,6 +30,9 @@ struct Outcome {
   std::size_t strong_reads = 0;
   std::uint64_t certificates = 0;  // checked against the truth
   std::uint64_t refusals = 0;      // of reads; likewise
+  std::uint64_t session_answers = 0;  // that were audited
+  std::uint64_t repeated_answers = 0;
+  std::uint64_t expired_sessions = 0;
   raft::Index committed = 0;
   raft::Term terms = 0;  // the highest term reached
   CrashCounts crash_counts{};
@@ -57,6 +62,8 @@ class World {
   void CheckAges();
   bool AgesStayWithin(SimTime limit, SimTime span);
   void CheckSteadyAges();
+  void EndSessions();
+  void CheckSessions();
   void CheckHistory();
   std::vector<LoggedWrite> CommittedWrites() const;
   Outcome Summary() const;
@@ -74,6 +81,8 @@ class World {
   Workload workload_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::unique_ptr<Faults> faults_;
+  SessionAudit session_audit_;
+  std::vector<std::unique_ptr<SessionClient>> session_clients_;
 };
 
 }  // namespace quorate::sim

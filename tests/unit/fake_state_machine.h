@@ -27,6 +27,11 @@ class FakeStateMachine final : public StateMachine {
     return Fail(ErrorCode::kInvalid, "there is nothing to read in this one");
   }
   std::unique_ptr<StateView> View() const override { return nullptr; }
+  SessionStats sessions() const override { return {}; }
+  std::vector<std::uint64_t> DueSessions(std::uint64_t /*clock_us*/,
+                                         std::size_t /*max*/) const override {
+    return {};
+  }
   Status Flush() override { return {}; }
   std::optional<raft::Configuration> configuration() const override {
     if (mark_.configuration == raft::Configuration()) return std::nullopt;

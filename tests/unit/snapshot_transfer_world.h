@@ -39,6 +39,11 @@ class FilesOnly final : public storage::StateMachine {
     return std::nullopt;
   }
   std::unique_ptr<storage::StateView> View() const override { return nullptr; }
+  storage::SessionStats sessions() const override { return {}; }
+  std::vector<std::uint64_t> DueSessions(std::uint64_t /*clock_us*/,
+                                         std::size_t /*max*/) const override {
+    return {};
+  }
   storage::Status Flush() override { return {}; }
   std::optional<raft::Configuration> configuration() const override { return std::nullopt; }
   std::uint64_t disk_bytes() const override { return 0; }

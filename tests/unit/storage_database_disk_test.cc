@@ -265,6 +265,43 @@ TEST_F(FullDiskTest, WhatIsRefusedIsNotAppliedAndGoesThroughOnceThereIsRoom) {
   EXPECT_EQ(db_->View()->Scan("", "", 2'000, 1 << 30, true)->count, refused);
 }
 
+// What a batch did to the sessions in memory is taken back with it.
+TEST_F(FullDiskTest, ARefusedBatchLeavesNoTraceInSessions) {
+  const auto entry = [](raft::Index index, const wire::Command& command) {
+    return raft::Entry{1, index, raft::EntryKind::kCommand,
+                       Bytes::Copy(command.SerializeAsString())};
+  };
+  wire::Command open;
+  open.mutable_open_session()->set_ttl_us(1'000'000);
+  ASSERT_TRUE(db_->Apply(std::vector{entry(1, open)}));
+  const auto write = [&](raft::Index index, const std::string& key) {
+    wire::Command command;
+    command.mutable_put()->set_key(key);
+    command.mutable_put()->set_value(std::string(100'000, 'x'));
+    command.mutable_session()->set_id(1);
+    command.mutable_session()->set_seq(index - 1);
+    command.mutable_session()->set_acked_below(index - 1);
+    command.set_stamp_us(index);
+    return entry(index, command);
+  };
+  files_->SetFull(true);
+  raft::Index next = 2;
+  while (next < 1'000 && db_->Apply(std::vector{write(next, "k")})) ++next;
+  ASSERT_LT(next, 1'000);
+  // Refused once more, together with an opening.
+  ASSERT_FALSE(db_->Apply(std::vector{write(next, "k"), entry(next + 1, open)}));
+  EXPECT_EQ(db_->sessions().open, 1);
+  EXPECT_EQ(db_->sessions().clock_us, next - 1);
+  EXPECT_TRUE(db_->DueSessions(~std::uint64_t{0}, 10).empty()) << "not known until it goes on";
+  files_->SetFull(false);
+  const auto applied = db_->Apply(std::vector{write(next, "k"), entry(next + 1, open)});
+  ASSERT_TRUE(applied) << applied.error().message;
+  EXPECT_FALSE(applied->front().repeated) << "it was not executed before";
+  EXPECT_EQ(applied->front().outcome, Outcome::kDone);
+  EXPECT_EQ(db_->sessions().open, 2);
+  EXPECT_EQ(db_->sessions().clock_us, next);
+}
+
 TEST_F(FullDiskTest, AFlushFailsAndIsDoneAgain) {
   ASSERT_TRUE(db_->Apply(std::vector{Entry(1)}));
   files_->SetFull(true);

@@ -111,7 +111,7 @@ TEST_F(DatabaseTest, PutsCarryTheIndexOfTheirEntry) {
   const auto got = db_->Get("k", Cost::kMayReadDisk);
   ASSERT_TRUE(got && *got && (*got)->record);
   EXPECT_EQ((*got)->record->mod_index, 2);
-  EXPECT_EQ((*got)->record->expiry, 0);
+  EXPECT_EQ((*got)->record->owner, 0);
   EXPECT_EQ((*got)->record->value, "one");
   EXPECT_EQ((*got)->at, (raft::Position{3, 1}));
   EXPECT_EQ(Value(binary), binary);
@@ -132,11 +132,11 @@ TEST_F(DatabaseTest, CompareAndSetByIndex) {
   const auto results = Apply(
       {Cas(2, "k", "x", 0), Cas(3, "k", "x", 7), Cas(4, "k", "y", 1), Cas(5, "none", "z", 3)});
   EXPECT_EQ(results[0].outcome, Outcome::kCompareFailed);
-  EXPECT_EQ(results[0].current_mod_index, 1);
+  EXPECT_EQ(results[0].have, 1);
   EXPECT_EQ(results[1].outcome, Outcome::kCompareFailed);
   EXPECT_EQ(results[2].outcome, Outcome::kDone);
   EXPECT_EQ(results[3].outcome, Outcome::kCompareFailed);
-  EXPECT_EQ(results[3].current_mod_index, 0);
+  EXPECT_EQ(results[3].have, 0);
   EXPECT_EQ(Value("k"), "y");
   EXPECT_EQ(Value("none"), "(none)");
 }
