@@ -239,7 +239,8 @@ TEST(Workload, ZipfFavoursFewKeysAsItsLawSays) {
 
 TEST(Workload, MixesReadsAndWritesAsNamed) {
   const std::map<std::string, double> shares = {
-      {"put", 0}, {"get", 1}, {"ycsb-a", 0.5}, {"ycsb-b", 0.95}, {"ycsb-c", 1}};
+      {"put", 0},  {"get", 1},    {"ycsb-a", 0.5}, {"ycsb-b", 0.95}, {"ycsb-c", 1},
+      {"incr", 0}, {"append", 0}, {"txn", 0}};
   for (const auto& [name, share] : shares) {
     const Workload workload({.name = name, .keys = 100, .value_bytes = 10});
     Random random(1);
@@ -247,7 +248,7 @@ TEST(Workload, MixesReadsAndWritesAsNamed) {
     for (int i = 0; i < 20'000; ++i) {
       const auto operation = workload.Next(random);
       ASSERT_LT(operation.key, 100u);
-      if (operation.read) ++reads;
+      if (operation.read()) ++reads;
     }
     EXPECT_NEAR(reads / 20'000.0, share, 0.02) << name;
     EXPECT_EQ(workload.Value(random).size(), 10u);
