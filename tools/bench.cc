@@ -203,7 +203,8 @@ Json FreshnessJson(const LoadResult& result) {
   json["proven"] = ages.count();
   for (const auto& [name, quantile] :
        {std::pair("p50", 0.5), std::pair("p90", 0.9), std::pair("p99", 0.99)}) {
-    json[std::string("age_") + name + "_us"] = ages.count() > 0 ? Json(ages.Quantile(quantile)) : Json();
+    json[std::string("age_") + name + "_us"] =
+        ages.count() > 0 ? Json(ages.Quantile(quantile)) : Json();
   }
   json["age_max_us"] = ages.count() > 0 ? Json(ages.max()) : Json();
   return json;
@@ -341,7 +342,8 @@ ExitCode Bench(const Settings& settings, Interrupt& interrupt, const BenchArgume
 void AddLoadOptions(CLI::App& bench, BenchArguments& arguments) {
   bench
       .add_option("--workload", arguments.workload.name,
-                  "What to do; ycsb picks keys by Zipf's law, the others uniformly; txn moves 1 from a key to "
+                  "What to do; ycsb picks keys by Zipf's law, the others uniformly; txn moves 1 "
+                  "from a key to "
                   "the next")
       ->check(CLI::IsMember({"put", "get", "ycsb-a", "ycsb-b", "ycsb-c", "incr", "append", "txn"}))
       ->capture_default_str();

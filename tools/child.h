@@ -11,9 +11,9 @@ namespace quorate::tools {
 
 class Child {
  public:
-  // Runs `command` with `variable` = `value` added to the environment. It is killed when this process
-  // dies, however that happens (Linux ties this to the thread that calls: call from the main one).
-  // A command that cannot be run ends with status 127, as in a shell.
+  // Runs `command` with `variable` = `value` added to the environment. It is killed when this
+  // process dies, however that happens (Linux ties this to the thread that calls: call from the
+  // main one). A command that cannot be run ends with status 127, as in a shell.
   Child(const std::vector<std::string>& command, const std::string& variable,
         const std::string& value);
   // Kills it if it still runs, and waits for its end.

@@ -99,8 +99,7 @@ ExitCode DeleteRange(const Settings& settings, Interrupt& interrupt, const std::
   Progress progress("deleting", 0, settings.verbose, " keys");
   std::uint64_t deleted = 0;
   for (;;) {
-    const auto step =
-        client.DeleteRange(left, arguments.step, WriteOptions{.node = settings.node});
+    const auto step = client.DeleteRange(left, arguments.step, WriteOptions{.node = settings.node});
     if (!step) {
       progress.Clear();
       return BrokenOff(settings, deleted, left, &step.error());

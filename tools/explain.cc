@@ -58,8 +58,8 @@ std::string Role(const NodeView& view) {
 
 std::string Knowledge(const NodeView& view) {
   constexpr const char* kIndent = "           ";
-  std::string text = kIndent + Role(view) + "; applied " + std::to_string(view.applied) +
-                     " of " + std::to_string(std::max(view.commit, view.applied)) + " committed";
+  std::string text = kIndent + Role(view) + "; applied " + std::to_string(view.applied) + " of " +
+                     std::to_string(std::max(view.commit, view.applied)) + " committed";
   if (!view.caught_up) text += ", not caught up since its start";
   text += "\n" + std::string(kIndent) + "what it has is " + Time(view.local_age, "of unknown age");
   if (view.local_age) text += " old";
@@ -90,8 +90,9 @@ std::string Describe(const Attempt& attempt) {
   char when[32];
   std::snprintf(when, sizeof(when), "%+8.1f ms", InMilliseconds(attempt.sent));
   std::string text = when;
-  text += attempt.node != 0 ? "  node " + std::to_string(attempt.node) + " (" + attempt.address + ")"
-                            : "  " + attempt.address;
+  text += attempt.node != 0
+              ? "  node " + std::to_string(attempt.node) + " (" + attempt.address + ")"
+              : "  " + attempt.address;
   if (attempt.rung > 0) text += ", rung " + std::to_string(attempt.rung + 1);
   text += ": ";
   if (attempt.refused) {
@@ -140,8 +141,8 @@ std::string Table(const Explained& explained) {
   for (const NodeReport& report : explained.nodes) {
     const std::string id = report.id != 0 ? std::to_string(report.id) : "?";
     if (!report.status) {
-      text += "  " + std::string(id.size() < 4 ? 4 - id.size() : 0, ' ') + id + "  unreachable: " +
-              report.status.error().detail + "\n";
+      text += "  " + std::string(id.size() < 4 ? 4 - id.size() : 0, ' ') + id +
+              "  unreachable: " + report.status.error().detail + "\n";
       continue;
     }
     const NodeStatus& status = *report.status;

@@ -40,9 +40,9 @@ struct LoadPlan {
 
 // How the reads that succeeded were answered.
 struct Freshness {
-  Histogram ages;                                 // microseconds; of those with a proven age
-  std::array<std::uint64_t, 5> by_basis{};        // indexed by Basis
-  std::uint64_t local = 0;                        // without waiting for the leader
+  Histogram ages;                           // microseconds; of those with a proven age
+  std::array<std::uint64_t, 5> by_basis{};  // indexed by Basis
+  std::uint64_t local = 0;                  // without waiting for the leader
 
   void Record(const Certificate& certificate);
   void Merge(const Freshness& other);

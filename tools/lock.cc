@@ -62,8 +62,8 @@ std::optional<std::uint64_t> Acquire(const Settings& settings, Interrupt& interr
                                      const Session& session, const LockArguments& arguments,
                                      ExitCode& code) {
   const WriteOptions options{.session = session, .attach = true, .node = settings.node};
-  const auto give_up =
-      Clock::now() + (arguments.wait ? *ParseDuration(*arguments.wait) : std::chrono::hours(24 * 365));
+  const auto give_up = Clock::now() + (arguments.wait ? *ParseDuration(*arguments.wait)
+                                                      : std::chrono::hours(24 * 365));
   for (;;) {
     const auto taken = client.CompareAndSet(arguments.name, Absent{}, Holder(), options);
     if (taken) return taken->revision;
@@ -130,8 +130,8 @@ ExitCode Run(const Settings& settings, Interrupt& interrupt, Client& client, con
 ExitCode Lock(const Settings& settings, Interrupt& interrupt, const LockArguments& arguments) {
   interrupt.SetHandler([] {});
   Client client(settings.client_options());
-  const auto session = client.OpenSession(
-      {.ttl = std::chrono::ceil<milliseconds>(*ParseDuration(arguments.ttl))});
+  const auto session =
+      client.OpenSession({.ttl = std::chrono::ceil<milliseconds>(*ParseDuration(arguments.ttl))});
   if (!session) return Report(settings, Json(), session.error());
   ExitCode code = kExitOk;
   const auto token = Acquire(settings, interrupt, client, *session, arguments, code);

@@ -65,9 +65,10 @@ int Main(int argc, char** argv) {
                "Print the options in force as a config file, and exit")
       ->configurable(false);
   const std::vector<Command> commands = {
-      AddPut(app),    AddGet(app),         AddDelete(app), AddCompareAndSet(app), AddIncrement(app),
-      AddAppend(app), AddTransaction(app), AddLock(app),   AddScan(app),          AddImport(app),
-      AddStatus(app), AddSnapshot(app),    AddBackup(app), AddBench(app),         AddCompletion(app)};
+      AddPut(app),       AddGet(app),    AddDelete(app),      AddCompareAndSet(app),
+      AddIncrement(app), AddAppend(app), AddTransaction(app), AddLock(app),
+      AddScan(app),      AddImport(app), AddStatus(app),      AddSnapshot(app),
+      AddBackup(app),    AddBench(app),  AddCompletion(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

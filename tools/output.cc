@@ -116,8 +116,8 @@ std::string Describe(const ReadReply& reply, const Sla& sla) {
           ToString(sla[reply.rung].level);
   for (const Miss& miss : reply.misses) {
     if (miss.rung >= sla.size()) continue;
-    text += "; not " + ToString(sla[miss.rung].level) + ": " +
-            std::string(ToString(miss.error.code));
+    text +=
+        "; not " + ToString(sla[miss.rung].level) + ": " + std::string(ToString(miss.error.code));
   }
   return text;
 }

@@ -155,9 +155,9 @@ void PrintNotes(const NodeStatus& status) {
 
 void PrintTable(const std::vector<NodeReport>& reports,
                 const std::map<std::uint64_t, std::uint64_t>& lags) {
-  std::printf("%4s  %-13s %6s %6s %10s %10s %6s %7s %7s %8s %6s %6s %6s %7s  %-8s %s\n", "ID", "ROLE",
-              "TERM", "LEADER", "COMMIT", "APPLIED", "LAG", "AGE", "BOUND", "CONFIRM", "LOG", "DATA", "FREE", "UPTIME",
-              "VERSION", "ADDRESS");
+  std::printf("%4s  %-13s %6s %6s %10s %10s %6s %7s %7s %8s %6s %6s %6s %7s  %-8s %s\n", "ID",
+              "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "LAG", "AGE", "BOUND", "CONFIRM",
+              "LOG", "DATA", "FREE", "UPTIME", "VERSION", "ADDRESS");
   for (const NodeReport& report : reports) {
     const std::string id = report.id != 0 ? std::to_string(report.id) : "?";
     if (!report.status) {
@@ -169,15 +169,16 @@ void PrintTable(const std::vector<NodeReport>& reports,
     const NodeStatus& status = *report.status;
     const bool leads = status.role == "leader";
     const std::string leader = status.leader != 0 ? std::to_string(status.leader) : "-";
-    std::printf("%4s  %s%-13s%s %6lu %6s %10lu %10lu %6lu %7s %7s %8s %6s %6s %6s %7s  %-8s %s%s%s\n",
-                id.c_str(), leads ? Colour(STDOUT_FILENO, "32").c_str() : "", status.role.c_str(),
-                leads ? NoColour(STDOUT_FILENO).c_str() : "", status.term, leader.c_str(),
-                status.commit, status.applied, lags.at(report.id), Age(status.age).c_str(),
-                Age(status.local_bound).c_str(), Confirmation(status).c_str(),
-                Bytes(status.disk.log_bytes).c_str(), Bytes(status.disk.database_bytes).c_str(),
-                Bytes(status.disk.free_bytes).c_str(), Uptime(status.uptime).c_str(),
-                status.version.c_str(), report.address.c_str(),
-                status.ready ? "" : "  not ready: ", status.not_ready_reason.c_str());
+    std::printf(
+        "%4s  %s%-13s%s %6lu %6s %10lu %10lu %6lu %7s %7s %8s %6s %6s %6s %7s  %-8s %s%s%s\n",
+        id.c_str(), leads ? Colour(STDOUT_FILENO, "32").c_str() : "", status.role.c_str(),
+        leads ? NoColour(STDOUT_FILENO).c_str() : "", status.term, leader.c_str(), status.commit,
+        status.applied, lags.at(report.id), Age(status.age).c_str(),
+        Age(status.local_bound).c_str(), Confirmation(status).c_str(),
+        Bytes(status.disk.log_bytes).c_str(), Bytes(status.disk.database_bytes).c_str(),
+        Bytes(status.disk.free_bytes).c_str(), Uptime(status.uptime).c_str(),
+        status.version.c_str(), report.address.c_str(),
+        status.ready ? "" : "  not ready: ", status.not_ready_reason.c_str());
     PrintNotes(status);
   }
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -18,7 +19,7 @@ namespace {
 struct WriteArguments {
   std::string key;
   std::string value;
-  std::int64_t by = 1;
+  std::string by = "1";
   bool return_previous = false;
   std::optional<std::uint64_t> expect_index;
   std::optional<std::string> expect_value;
@@ -88,11 +89,20 @@ ExitCode CompareAndSet(const Settings& settings, Interrupt& interrupt,
       client.CompareAndSet(arguments.key, expect, value, arguments.options(settings)));
 }
 
+// Not CLI11's own: what does not fit becomes the nearest number that does.
+std::optional<std::int64_t> ParseNumber(const std::string& text) {
+  std::int64_t number = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, number);
+  return error == std::errc() && end == last ? std::optional(number) : std::nullopt;
+}
+
 ExitCode Increment(const Settings& settings, Interrupt& interrupt,
                    const WriteArguments& arguments) {
   ExplainInterruptedWrite(interrupt);
   Client client(settings.client_options());
-  const auto reply = client.Increment(arguments.key, arguments.by, arguments.options(settings));
+  const auto reply =
+      client.Increment(arguments.key, *ParseNumber(arguments.by), arguments.options(settings));
   Json json = KeyJson(arguments.key);
   if (reply && settings.json) json["number"] = reply->number;
   if (reply && !settings.json) std::cout << reply->number << '\n' << std::flush;
@@ -225,6 +235,12 @@ Command AddIncrement(CLI::App& app) {
   CLI::App* incr = app.add_subcommand("incr", "Add to a number, and print the sum");
   AddKey(*incr, *arguments)->required();
   incr->add_option("by", arguments->by, "May be negative: quorate incr stock -- -3")
+      ->check(
+          [](const std::string& text) {
+            return ParseNumber(text) ? std::string()
+                                     : "'" + text + "' is not a number of 64 bits with sign";
+          },
+          "NUMBER")
       ->capture_default_str()
       ->configurable(false);
   incr->footer(

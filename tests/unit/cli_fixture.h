@@ -96,7 +96,8 @@ inline Script Announcing(std::promise<void>& first, Script script) {
 }
 
 inline Script Refusing(wire::Code code) {
-  return [code](FakeSession& session, const FakeRequest& request) { session.Refuse(request, code); };
+  return
+      [code](FakeSession& session, const FakeRequest& request) { session.Refuse(request, code); };
 }
 
 }  // namespace quorate::testing

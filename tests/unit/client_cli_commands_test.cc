@@ -136,8 +136,7 @@ TEST_F(Cli, ARefusalSaysItsNumbersAndExits5) {
     header.mutable_error()->set_want(9);
     session.Reply(request, header);
   });
-  const Output refused =
-      Run(node.address(), "--json get k --read bounded:200ms --on-unmet refuse");
+  const Output refused = Run(node.address(), "--json get k --read bounded:200ms --on-unmet refuse");
   EXPECT_EQ(refused.code, 5) << refused.out << refused.err;
   const Json error = Json::parse(refused.out).at("error");
   EXPECT_EQ(error.at("code"), "STALE");
@@ -267,10 +266,11 @@ TEST_F(Cli, ATransactionIsSentWholeAndExits4ForElse) {
   Canned canned;
   canned.result.set_succeeded(true);
   canned.result.add_results()->set_value("9");
-  auto& got = *canned.result.add_results();
+  wire::OperationResult got;
   got.set_found(true);
   got.set_value("v\n");
   got.set_mod_index(3);
+  *canned.result.add_results() = got;
   const FakeNode node({}, canned.Script());
   std::ofstream(Path("t")) << "if\n exists a\nthen\n incr n -1\n get k\nelse\n get k\n get gone\n";
   const Output then = Run(node.address(), "txn " + Path("t"));
@@ -322,7 +322,7 @@ TEST_F(Cli, ARangeIsDeletedInStepsAndEverythingOnlyWithYes) {
   const FakeNode node({}, [&](FakeSession& session, const FakeRequest& request) {
     const wire::DeleteRange range = request.command().delete_range();
     first = range.first();
-    if (++steps == refuse_at) return session.Refuse(request, wire::DISK_FULL);
+    if (++steps == refuse_at) return session.Refuse(request, wire::INTERNAL);
     wire::WriteResult result;
     result.set_deleted(range.max_keys());
     if (steps < 3) result.set_resume(std::string("p/\n") + std::to_string(steps));
@@ -334,10 +334,11 @@ TEST_F(Cli, ARangeIsDeletedInStepsAndEverythingOnlyWithYes) {
   EXPECT_EQ(first, "p/\n2");
   steps = 0;
   refuse_at = 2;
-  const Output broken = Run(node.address(), "--deadline 300ms del --prefix p/ --step 10");
-  EXPECT_NE(broken.code, 0);
-  EXPECT_NE(broken.err.find("10 keys are deleted; to go on: quorate del --from $'p/\\n1' --to $'p0'"),
-            std::string::npos)
+  const Output broken = Run(node.address(), "del --prefix p/ --step 10");
+  EXPECT_EQ(broken.code, 1);
+  EXPECT_NE(
+      broken.err.find("10 keys are deleted; to go on: quorate del --from $'p/\\n1' --to $'p0'"),
+      std::string::npos)
       << broken.err;
   steps = 0;
   refuse_at = 0;
@@ -356,8 +357,8 @@ TEST_F(Cli, ALockRunsItsCommandWithTheFencingToken) {
   Canned canned;
   canned.header.set_mod_index(42);
   const FakeNode node({}, canned.Script());
-  const Output held = Run(
-      node.address(), "lock name -- sh -c 'echo token $QUORATE_FENCING_TOKEN; exit 9'");
+  const Output held =
+      Run(node.address(), "lock name -- sh -c 'echo token $QUORATE_FENCING_TOKEN; exit 9'");
   EXPECT_EQ(held.code, 9) << held.err;
   EXPECT_EQ(held.out, "token 42\n");
   EXPECT_EQ(canned.command.close_session().id(), 5u) << "released";
@@ -397,8 +398,8 @@ TEST_F(Cli, ALostSessionEndsTheCommand) {
     canned.Script()(session, request);
   });
   const auto begin = std::chrono::steady_clock::now();
-  const Output lost = Run(node.address(),
-                          "lock name --ttl 1s -- sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'");
+  const Output lost = Run(
+      node.address(), "lock name --ttl 1s -- sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'");
   EXPECT_EQ(lost.code, 5) << lost.err;
   EXPECT_NE(lost.err.find("somebody else"), std::string::npos) << lost.err;
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));

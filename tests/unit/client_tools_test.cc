@@ -276,15 +276,15 @@ TEST(TransactionText, SaysWhichLineMakesNoSense) {
     const auto parsed = ParseTransaction(text);
     ASSERT_FALSE(parsed) << text;
     EXPECT_EQ(parsed.error().code, ErrorCode::kInvalid);
-    EXPECT_NE(parsed.error().detail.find(complaint), std::string::npos)
-        << text << "\n" << parsed.error().detail;
+    EXPECT_NE(parsed.error().detail.find(complaint), std::string::npos) << text << "\n"
+                                                                        << parsed.error().detail;
   }
 }
 
 TEST(TransactionText, RandomBytesAreReadToTheirEnd) {
   std::mt19937_64 random(7);
   constexpr std::string_view kPieces[] = {"if\n",   "then\n", "else\n", "get ", "put ", "\"",
-                                          "\\x0",  "\\",    "#",      "\n",   " ",    "k",
+                                          "\\x0",   "\\",     "#",      "\n",   " ",    "k",
                                           "value ", "= ",     "\xff",   "incr "};
   int good = 0;
   for (int round = 0; round < 5000; ++round) {
@@ -398,9 +398,9 @@ TEST(Workload, ZipfFavoursFewKeysAsItsLawSays) {
 }
 
 TEST(Workload, MixesReadsAndWritesAsNamed) {
-  const std::map<std::string, double> shares = {
-      {"put", 0},  {"get", 1},    {"ycsb-a", 0.5}, {"ycsb-b", 0.95}, {"ycsb-c", 1},
-      {"incr", 0}, {"append", 0}, {"txn", 0}};
+  const std::map<std::string, double> shares = {{"put", 0},       {"get", 1},    {"ycsb-a", 0.5},
+                                                {"ycsb-b", 0.95}, {"ycsb-c", 1}, {"incr", 0},
+                                                {"append", 0},    {"txn", 0}};
   for (const auto& [name, share] : shares) {
     const Workload workload({.name = name, .keys = 100, .value_bytes = 10});
     Random random(1);
