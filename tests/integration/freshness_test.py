@@ -69,7 +69,7 @@ class Healthy(FreshnessTest):
         self.assertRegex(freshness.audit(load.writes, reads)[0], "claimed to be at most 0.000 s old .* and missed index")
 
     def test_multi_get_is_one_state(self):
-        """Two keys that one transaction at a time moves together must never be seen apart."""
+        """Of two keys that are written in turn, the second is never seen ahead of the first, nor behind by more than one."""
         stop = threading.Event()
 
         def write():
@@ -77,7 +77,7 @@ class Healthy(FreshnessTest):
                 count = 0
                 while not stop.is_set():
                     count += 1
-                    for key in (b"pair/a", b"pair/b"):  # a first: a reader may see a ahead of b by one, never behind
+                    for key in (b"pair/a", b"pair/b"):
                         connection.put(key, b"%d" % count)
         thread = threading.Thread(target=write)
         thread.start()
@@ -145,13 +145,15 @@ class Paused(FreshnessTest):
             thread.start()
             time.sleep(0.2)  # the request lies in the node's socket now
             node.resume()
+            resumed = time.monotonic()
             thread.join()
             time.sleep(1)
         reply = first["reply"]
         self.assertEqual(reply.code, Code.STALE, f"{reply.certificate} {reply.message}")
         self.assertGreater(reply.age_us, bound * 1e6)
         self.audit(load, Read(key_of(0, 0), node.id, first["start"], first["end"], level, reply))
-        self.assertTrue(any(read.node == node.id and read.reply.ok for read in load.reads[-200:]), "it serves again")
+        served = [read for read in load.reads if read.node == node.id and read.start > resumed and read.reply.ok]
+        self.assertGreater(len(served), 20, "it serves again")
 
     def test_a_leader_that_slept_is_deposed_and_claims_nothing_false(self):
         leader = self.cluster.leader()
