@@ -22,7 +22,7 @@
 namespace quorate {
 
 enum class OnUnmet : std::uint8_t {
-  kWait = 0,  // the node waits for what it lacks, or has the leader confirm, within the deadline
+  kWait = 0,    // the node waits for what it lacks, or has the leader confirm, within the deadline
   kRefuse = 1,  // it says at once how stale it is; each node is asked at most once
   kServeAnyway = 2,  // it answers with what it has, and the certificate says how old that may be
 };
@@ -53,8 +53,8 @@ constexpr Level AtLeast(const Token& token) {
 }
 
 // What satisfies both: the smaller age, the smaller lag, the later token, the stricter OnUnmet of
-// the two (refuse before wait before serve anyway). Nothing satisfies tokens of two histories: reads
-// of such a level fail with kInvalid.
+// the two (refuse before wait before serve anyway). Nothing satisfies tokens of two histories:
+// reads of such a level fail with kInvalid.
 Level operator&(const Level& a, const Level& b);
 
 // "strong", "eventual", "bounded:200ms", "bounded:200ms,lag=10", "session:TOKEN",
@@ -71,10 +71,10 @@ struct Rung {
   std::chrono::milliseconds within{0};  // 0, the last rung only: the rest of the call's timeout
 };
 
-// Tried in order, at most 8; the reply names the rung that was met, and why those before it were not.
-// A rung is given up as soon as every node has refused it. A rung that asks for all that an earlier
-// one asks for could never be met, nor anything behind one that serves anyway: such calls fail with
-// kInvalid.
+// Tried in order, at most 8; the reply names the rung that was met, and why those before it were
+// not. A rung is given up as soon as every node has refused it. A rung that asks for all that an
+// earlier one asks for could never be met, nor anything behind one that serves anyway: such calls
+// fail with kInvalid.
 using Sla = std::vector<Rung>;
 
 // "strong@20ms > bounded:200ms@10ms > eventual"; also "bounded(200ms)".

@@ -18,8 +18,8 @@ struct SessionOptions {
   // The client library keeps it alive while the Client lives.
   std::chrono::milliseconds ttl{30'000};
   // Writes take effect in the order in which they were asked for: each waits for the one before it
-  // to be answered. After one that ended as ErrorClass::kUnknown, later ones are executed only if it
-  // was; else they fail with kOutOfOrder, and another session must be opened. Without `ordered`,
+  // to be answered. After one that ended as ErrorClass::kUnknown, later ones are executed only if
+  // it was; else they fail with kOutOfOrder, and another session must be opened. Without `ordered`,
   // pipelined writes may overtake each other.
   bool ordered = false;
   // Called on the loop, at most once, when the session is known to have ended, or could not be kept
@@ -28,7 +28,8 @@ struct SessionOptions {
 };
 
 // A handle, of one Client; copies are the same session. At most 1,024 writes of a session may be
-// outstanding, counted from the oldest that has not ended: more fail with kOverloaded. Default-constructed: none. Thread-safe.
+// outstanding, counted from the oldest that has not ended: more fail with kOverloaded.
+// Default-constructed: none. Thread-safe.
 class Session {
  public:
   Session() = default;
