@@ -12,8 +12,8 @@ namespace {
 using internal::InvalidError;
 
 constexpr std::string_view kPrefix = "q1-";
-constexpr std::size_t kMaxTextBytes = 80;
-constexpr std::size_t kParts = 5;  // cluster, incarnation, term, index, check
+constexpr std::size_t kMaxTextBytes = 87;  // 3 + 16 + 1 + 16 + 1 + 20 + 1 + 20 + 1 + 8
+constexpr std::size_t kParts = 5;          // cluster, incarnation, term, index, check
 
 // FNV-1a: against typing errors and cut ends, not against forgers.
 std::uint32_t Check(std::string_view text) {

@@ -387,7 +387,7 @@ TEST(ClientOutcome, WhatExpiresInTheQueueStillCountsAgainstTheLimit) {
   std::set<std::string> unknown;
   std::set<std::string> not_executed;
   // Calls pinned to the node keep to it however long it is silent.
-  const CallOptions options{.timeout = 200ms, .node = 1};
+  const WriteOptions options{.timeout = 200ms, .node = 1};
   int refused_in_wave = 0;
   for (int wave = 0; wave < 20 && refused_in_wave < kWave; ++wave) {
     std::vector<std::pair<std::string, std::future<Result<WriteReply>>>> puts;

@@ -122,7 +122,8 @@ class Client {
   Result<WriteReply> CloseSession(const Session& session, const CallOptions& o = {});
 
   Result<GetReply> Get(std::string_view key, const ReadOptions& o = {});
-  // All at one index. At most 1,000 keys; keys and values together at most 1 MiB.
+  // All at one index. At most 1,000 keys, together of at most 63 KiB; keys and values of the answer at
+  // most 1 MiB.
   Result<MultiGetReply> MultiGet(const std::vector<std::string>& keys, const ReadOptions& o = {});
   Result<ScanPage> Scan(const Range& range, const ScanOptions& o = {});
   // The page after the one that gave `cursor`. kCursorExpired if the cursor is too old or its

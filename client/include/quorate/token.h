@@ -22,7 +22,7 @@ struct Token {
   friend bool operator==(const Token&, const Token&) = default;
 };
 
-// "q1-CLUSTER-INCARNATION-TERM-INDEX-CHECK", all hexadecimal but term and index: at most 80
+// "q1-CLUSTER-INCARNATION-TERM-INDEX-CHECK", all hexadecimal but term and index: at most 87
 // characters, safe in URLs, shells and HTTP headers.
 std::string ToString(const Token& token);
 
