@@ -10,13 +10,11 @@
 #include <thread>
 
 #include "client/call.h"
-#include "client/codec.h"
 #include "client/core.h"
 
 namespace quorate {
 
 namespace asio = boost::asio;
-using internal::Call;
 using internal::CallPtr;
 
 namespace internal {
@@ -25,180 +23,24 @@ void CallDeleter::operator()(Call* call) const {
   delete call;
 }
 
-namespace {
-
 template <typename T>
-void SubmitTyped(const std::shared_ptr<Core>& core, CallPtr call, Handler<T> handler) {
+void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<T> handler) {
   call->handler = std::move(handler);
   core->Submit(std::move(call));
 }
 
-}  // namespace
-
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<WriteReply> handler) {
-  SubmitTyped(core, std::move(call), std::move(handler));
-}
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<GetReply> handler) {
-  SubmitTyped(core, std::move(call), std::move(handler));
-}
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<ScanPage> handler) {
-  SubmitTyped(core, std::move(call), std::move(handler));
-}
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<NodeStatus> handler) {
-  SubmitTyped(core, std::move(call), std::move(handler));
-}
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<SnapshotTaken> handler) {
-  SubmitTyped(core, std::move(call), std::move(handler));
-}
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<std::string> handler) {
-  SubmitTyped(core, std::move(call), std::move(handler));
-}
+template void Submit(const std::shared_ptr<Core>&, CallPtr, Handler<WriteReply>);
+template void Submit(const std::shared_ptr<Core>&, CallPtr, Handler<TransactionReply>);
+template void Submit(const std::shared_ptr<Core>&, CallPtr, Handler<DeleteRangeReply>);
+template void Submit(const std::shared_ptr<Core>&, CallPtr, Handler<Session>);
+template void Submit(const std::shared_ptr<Core>&, CallPtr, Handler<GetReply>);
+template void Submit(const std::shared_ptr<Core>&, CallPtr, Handler<MultiGetReply>);
+template void Submit(const std::shared_ptr<Core>&, CallPtr, Handler<ScanPage>);
+template void Submit(const std::shared_ptr<Core>&, CallPtr, Handler<NodeStatus>);
+template void Submit(const std::shared_ptr<Core>&, CallPtr, Handler<SnapshotTaken>);
+template void Submit(const std::shared_ptr<Core>&, CallPtr, Handler<std::string>);
 
 }  // namespace internal
-
-// ---- Making calls ----
-
-namespace {
-
-std::unique_ptr<Error> Invalid(ErrorCode code, std::string detail, std::uint64_t have = 0,
-                               std::uint64_t want = 0) {
-  auto error = std::make_unique<Error>();
-  error->code = code;
-  error->error_class = ErrorClass::kFinal;
-  error->detail = std::move(detail);
-  error->have = have;
-  error->want = want;
-  return error;
-}
-
-std::unique_ptr<Error> TooLarge(std::string_view what, std::size_t bytes, std::size_t limit) {
-  return Invalid(ErrorCode::kTooLarge,
-                 std::string(what) + " of " + std::to_string(bytes) +
-                     " bytes exceeds the limit of " + std::to_string(limit),
-                 bytes, limit);
-}
-
-std::unique_ptr<Error> CheckKey(std::string_view key) {
-  if (key.empty()) {
-    return Invalid(ErrorCode::kInvalid, "the key is empty; keys have 1 to " +
-                                            std::to_string(wire::kMaxKeyBytes) + " bytes");
-  }
-  if (key.size() > wire::kMaxKeyBytes) return TooLarge("a key", key.size(), wire::kMaxKeyBytes);
-  return nullptr;
-}
-
-std::unique_ptr<Error> CheckKeyAndValue(std::string_view key, std::string_view value) {
-  if (auto error = CheckKey(key)) return error;
-  if (value.size() > wire::kMaxValueBytes) {
-    return TooLarge("a value", value.size(), wire::kMaxValueBytes);
-  }
-  return nullptr;
-}
-
-template <typename CallOrReadOptions>
-CallPtr NewCall(wire::FrameType type, const CallOrReadOptions& o) {
-  CallPtr call(new Call);
-  call->type = type;
-  call->timeout = o.timeout;
-  call->node = o.node;
-  call->request_id = o.request_id;
-  return call;
-}
-
-CallPtr NewScan(const ScanOptions& o) {
-  CallPtr call = NewCall(wire::FrameType::kScan, o);
-  call->level = o.level;
-  call->scan = std::make_unique<internal::ScanQuery>();
-  call->scan->page_items = o.page_items;
-  call->scan->count_only = o.count_only;
-  return call;
-}
-
-}  // namespace
-
-CallPtr Client::MakePut(std::string_view key, std::string_view value, const CallOptions& o) {
-  CallPtr call = NewCall(wire::FrameType::kWrite, o);
-  call->invalid = CheckKeyAndValue(key, value);
-  if (!call->invalid) call->body = internal::EncodePut(key, value);
-  return call;
-}
-
-CallPtr Client::MakeDelete(std::string_view key, const CallOptions& o) {
-  CallPtr call = NewCall(wire::FrameType::kWrite, o);
-  call->invalid = CheckKey(key);
-  if (!call->invalid) call->body = internal::EncodeDelete(key);
-  return call;
-}
-
-CallPtr Client::MakeCompareAndSet(std::string_view key, const Expectation& expect,
-                                  std::string_view value, const CallOptions& o) {
-  CallPtr call = NewCall(wire::FrameType::kWrite, o);
-  call->invalid = CheckKeyAndValue(key, value);
-  const auto* with_value = std::get_if<WithValue>(&expect);
-  if (!call->invalid && with_value != nullptr && with_value->value.size() > wire::kMaxValueBytes) {
-    call->invalid = TooLarge("an expected value", with_value->value.size(), wire::kMaxValueBytes);
-  }
-  if (!call->invalid) call->body = internal::EncodeCompareAndSet(key, expect, value);
-  // Two values at their limits fit into no frame.
-  if (call->body.size() + wire::kMaxHeaderBytes > wire::kMaxClientFrameBytes) {
-    call->invalid = TooLarge("a compare-and-set", call->body.size(),
-                             wire::kMaxClientFrameBytes - wire::kMaxHeaderBytes);
-  }
-  return call;
-}
-
-CallPtr Client::MakeGet(std::string_view key, const ReadOptions& o) {
-  CallPtr call = NewCall(wire::FrameType::kGet, o);
-  call->level = o.level;
-  call->invalid = CheckKey(key);
-  if (!call->invalid) call->body = key;
-  return call;
-}
-
-CallPtr Client::MakeScan(const Range& range, const ScanOptions& o) {
-  CallPtr call = NewScan(o);
-  const std::size_t longest = std::max(range.first.size(), range.last.size());
-  if (longest > wire::kMaxKeyBytes) {
-    call->invalid = TooLarge("a bound of the range", longest, wire::kMaxKeyBytes);
-  } else {
-    call->scan->range = range;
-  }
-  return call;
-}
-
-CallPtr Client::MakeScanNext(Cursor cursor, const ScanOptions& o) {
-  CallPtr call = NewScan(o);
-  call->scan->cursor = cursor;
-  if (!cursor) {
-    call->invalid = Invalid(ErrorCode::kInvalid, "the scan has ended: it has no next page");
-  }
-  return call;
-}
-
-CallPtr Client::MakeStatus(std::string_view endpoint, const CallOptions& o) {
-  CallPtr call = NewCall(wire::FrameType::kStatus, o);
-  call->endpoint = endpoint;
-  if (!internal::ParseHostPort(endpoint)) {
-    call->invalid =
-        Invalid(ErrorCode::kInvalid, "'" + std::string(endpoint) + "' is not a host:port address");
-  }
-  return call;
-}
-
-CallPtr Client::MakeSnapshot(const CallOptions& o) {
-  return NewCall(wire::FrameType::kSnapshot, o);
-}
-
-CallPtr Client::MakeReadSnapshot(const SnapshotPiece& piece, const CallOptions& o) {
-  CallPtr call = NewCall(wire::FrameType::kSnapshotRead, o);
-  call->piece = piece;
-  if (o.node == 0) {
-    call->invalid = Invalid(ErrorCode::kInvalid, "name the node that keeps the snapshot");
-  } else if (piece.bytes > wire::kMaxSnapshotReadBytes) {
-    call->invalid = TooLarge("a piece of a snapshot", piece.bytes, wire::kMaxSnapshotReadBytes);
-  }
-  return call;
-}
 
 // ---- The loop ----
 
@@ -208,15 +50,38 @@ struct Client::IoThread {
   std::thread thread;
 };
 
+namespace {
+
+// True: the loop has ended. What a handler throws ends neither the loop nor the process.
+bool RunUntilItThrows(asio::io_context& loop, const std::weak_ptr<internal::Core>& weak) {
+  std::string what = "something that is no std::exception";
+  try {
+    loop.run();
+    return true;
+  } catch (const std::exception& error) {
+    what = error.what();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): said below
+  }
+  if (const auto core = weak.lock()) {
+    core->Log(Severity::kWarning, "a completion handler threw: " + what);
+  }
+  return false;
+}
+
+}  // namespace
+
 Client::Client(Options options)
     : thread_(std::make_shared<IoThread>()),
       loop_(&thread_->loop),
-      core_(std::make_shared<internal::Core>(*loop_, std::move(options))) {
-  thread_->thread = std::thread([io = thread_] { io->loop.run(); });
+      core_(internal::Core::Make(*loop_, std::move(options))) {
+  thread_->thread = std::thread([io = thread_, core = std::weak_ptr(core_)] {
+    while (!RunUntilItThrows(io->loop, core)) {
+    }
+  });
 }
 
 Client::Client(asio::io_context& loop, Options options)
-    : loop_(&loop), core_(std::make_shared<internal::Core>(loop, std::move(options))) {}
+    : loop_(&loop), core_(internal::Core::Make(loop, std::move(options))) {}
 
 Client::~Client() {
   Close();
@@ -231,6 +96,8 @@ Client::~Client() {
 }
 
 void Client::Close() {
+  // At once, not on the loop: it may never run again, and who cancels then must not find it.
+  core_->CloseDoor();
   asio::dispatch(*loop_, [core = core_] { core->Close(); });
 }
 
@@ -284,21 +151,52 @@ Result<T> Wait(asio::io_context& loop, const std::shared_ptr<internal::Core>& co
 
 }  // namespace
 
-Result<WriteReply> Client::Put(std::string_view key, std::string_view value, const CallOptions& o) {
+Result<WriteReply> Client::Put(std::string_view key, std::string_view value,
+                               const WriteOptions& o) {
   return Wait<WriteReply>(*loop_, core_, MakePut(key, value, o));
 }
 
-Result<WriteReply> Client::Delete(std::string_view key, const CallOptions& o) {
+Result<WriteReply> Client::Delete(std::string_view key, const WriteOptions& o) {
   return Wait<WriteReply>(*loop_, core_, MakeDelete(key, o));
 }
 
 Result<WriteReply> Client::CompareAndSet(std::string_view key, const Expectation& expect,
-                                         std::string_view value, const CallOptions& o) {
+                                         std::string_view value, const WriteOptions& o) {
   return Wait<WriteReply>(*loop_, core_, MakeCompareAndSet(key, expect, value, o));
+}
+
+Result<WriteReply> Client::Increment(std::string_view key, std::int64_t by, const WriteOptions& o) {
+  return Wait<WriteReply>(*loop_, core_, MakeIncrement(key, by, o));
+}
+
+Result<WriteReply> Client::Append(std::string_view key, std::string_view value,
+                                  const WriteOptions& o) {
+  return Wait<WriteReply>(*loop_, core_, MakeAppend(key, value, o));
+}
+
+Result<TransactionReply> Client::Execute(const Transaction& transaction, const WriteOptions& o) {
+  return Wait<TransactionReply>(*loop_, core_, MakeExecute(transaction, o));
+}
+
+Result<DeleteRangeReply> Client::DeleteRange(const Range& range, std::uint32_t max_keys,
+                                             const WriteOptions& o) {
+  return Wait<DeleteRangeReply>(*loop_, core_, MakeDeleteRange(range, max_keys, o));
+}
+
+Result<Session> Client::OpenSession(const SessionOptions& options, const CallOptions& o) {
+  return Wait<Session>(*loop_, core_, MakeOpenSession(options, o));
+}
+
+Result<WriteReply> Client::CloseSession(const Session& session, const CallOptions& o) {
+  return Wait<WriteReply>(*loop_, core_, MakeCloseSession(session, o));
 }
 
 Result<GetReply> Client::Get(std::string_view key, const ReadOptions& o) {
   return Wait<GetReply>(*loop_, core_, MakeGet(key, o));
+}
+
+Result<MultiGetReply> Client::MultiGet(const std::vector<std::string>& keys, const ReadOptions& o) {
+  return Wait<MultiGetReply>(*loop_, core_, MakeMultiGet(keys, o));
 }
 
 Result<ScanPage> Client::Scan(const Range& range, const ScanOptions& o) {
@@ -319,6 +217,16 @@ Result<SnapshotTaken> Client::Snapshot(const CallOptions& o) {
 
 Result<std::string> Client::ReadSnapshot(const SnapshotPiece& piece, const CallOptions& o) {
   return Wait<std::string>(*loop_, core_, MakeReadSnapshot(piece, o));
+}
+
+// ---- What was seen ----
+
+Token Client::Seen() const {
+  return core_->seen().Get();
+}
+
+void Client::Include(const Token& token) {
+  core_->seen().Include(token);
 }
 
 std::vector<Member> Client::Members() {

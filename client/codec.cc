@@ -1,8 +1,11 @@
 #include "client/codec.h"
 
 #include <algorithm>
-#include <array>
+#include <charconv>
 #include <optional>
+#include <utility>
+
+#include "client/connection.h"
 
 namespace quorate::internal {
 namespace {
@@ -12,52 +15,6 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kMaxRequestIdBytes = 64;
 
-// ---- Protobuf's encoding of the few fields that commands have ----
-
-constexpr unsigned kVarint = 0;
-constexpr unsigned kBytes = 2;
-
-std::size_t VarintBytes(std::uint64_t value) {
-  std::size_t bytes = 1;
-  while (value >= 0x80) {
-    value >>= 7;
-    ++bytes;
-  }
-  return bytes;
-}
-
-void AppendVarint(std::string& out, std::uint64_t value) {
-  while (value >= 0x80) {
-    out.push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
-  }
-  out.push_back(static_cast<char>(value));
-}
-
-// All field numbers here are below 16: a tag is one byte.
-void AppendTag(std::string& out, unsigned field, unsigned type) {
-  out.push_back(static_cast<char>((field << 3) | type));
-}
-
-std::size_t BytesFieldBytes(std::string_view bytes) {
-  return 1 + VarintBytes(bytes.size()) + bytes.size();
-}
-
-void AppendBytesField(std::string& out, unsigned field, std::string_view bytes) {
-  AppendTag(out, field, kBytes);
-  AppendVarint(out, bytes.size());
-  out.append(bytes);
-}
-
-// The start of a Command whose operation is `field` and takes `bytes`.
-std::string StartCommand(unsigned field, std::size_t bytes) {
-  std::string out;
-  out.reserve(1 + VarintBytes(bytes) + bytes);
-  AppendTag(out, field, kBytes);
-  AppendVarint(out, bytes);
-  return out;
-}
-
 // ---- Messages ----
 
 void FillHeader(wire::RequestHeader& header, const Call& call, std::uint32_t deadline_ms) {
@@ -66,18 +23,36 @@ void FillHeader(wire::RequestHeader& header, const Call& call, std::uint32_t dea
                         std::min(call.request_id.size(), kMaxRequestIdBytes));
 }
 
-void FillFreshness(wire::Freshness& freshness, const Level& level) {
+// The object is used again and again: what this call does not ask for must go.
+void FillFreshness(wire::Freshness& freshness, const Call& call) {
+  const Level& level = call.level;
   if (level.max_age) {
     freshness.set_max_age_us(static_cast<std::uint64_t>(level.max_age->count()));
   } else {
     freshness.clear_max_age_us();
   }
+  if (level.max_lag > 0) {
+    freshness.set_max_lag(level.max_lag);
+  } else {
+    freshness.clear_max_lag();
+  }
+  if (level.token && *level.token) {
+    wire::Token& token = *freshness.mutable_token();
+    token.set_cluster_id(level.token->cluster_id);
+    token.set_incarnation(level.token->incarnation);
+    token.set_term(level.token->term);
+    token.set_index(level.token->index);
+  } else if (freshness.has_token()) {
+    freshness.clear_token();
+  }
+  freshness.set_on_unmet(static_cast<wire::OnUnmet>(level.on_unmet));
+  freshness.set_explain(call.explanation != nullptr);
 }
 
 void FillScan(wire::ScanRequest& request, const Call& call, std::uint32_t deadline_ms) {
   const ScanQuery& scan = *call.scan;
   FillHeader(*request.mutable_header(), call, deadline_ms);
-  FillFreshness(*request.mutable_freshness(), call.level);
+  FillFreshness(*request.mutable_freshness(), call);
   request.set_max_items(scan.page_items);
   request.set_count_only(scan.count_only);
   if (scan.cursor) {
@@ -135,49 +110,22 @@ PeerStatus ToPeer(const wire::PeerStatus& peer) {
 
 }  // namespace
 
-std::string EncodePut(std::string_view key, std::string_view value) {
-  std::string out =
-      StartCommand(wire::Command::kPutFieldNumber, BytesFieldBytes(key) + BytesFieldBytes(value));
-  AppendBytesField(out, wire::Put::kKeyFieldNumber, key);
-  AppendBytesField(out, wire::Put::kValueFieldNumber, value);
-  return out;
-}
-
-std::string EncodeDelete(std::string_view key) {
-  std::string out = StartCommand(wire::Command::kDeleteFieldNumber, BytesFieldBytes(key));
-  AppendBytesField(out, wire::Delete::kKeyFieldNumber, key);
-  return out;
-}
-
-std::string EncodeCompareAndSet(std::string_view key, const Expectation& expect,
-                                std::string_view value) {
-  using wire::CompareAndSet;
-  const auto* with_value = std::get_if<WithValue>(&expect);
-  const auto* at_revision = std::get_if<AtRevision>(&expect);
-  const std::uint64_t revision = at_revision != nullptr ? at_revision->revision : 0;
-  const std::size_t expect_bytes =
-      with_value != nullptr ? BytesFieldBytes(with_value->value) : 1 + VarintBytes(revision);
-  std::string out = StartCommand(wire::Command::kCompareAndSetFieldNumber,
-                                 BytesFieldBytes(key) + BytesFieldBytes(value) + expect_bytes);
-  AppendBytesField(out, CompareAndSet::kKeyFieldNumber, key);
-  AppendBytesField(out, CompareAndSet::kValueFieldNumber, value);
-  if (with_value != nullptr) {
-    AppendBytesField(out, CompareAndSet::kExpectedValueFieldNumber, with_value->value);
-  } else {
-    AppendTag(out, CompareAndSet::kModIndexFieldNumber, kVarint);
-    AppendVarint(out, revision);
-  }
-  return out;
-}
-
 void Codec::AppendRequest(std::string& out, std::uint64_t request, const Call& call,
                           std::uint32_t deadline_ms) {
   switch (call.type) {
     case wire::FrameType::kGet:
       FillHeader(*get_.mutable_header(), call, deadline_ms);
-      FillFreshness(*get_.mutable_freshness(), call.level);
+      FillFreshness(*get_.mutable_freshness(), call);
       wire::AppendFrame(out, call.type, 0, request, get_, call.body);
       return;
+    case wire::FrameType::kMultiGet: {
+      wire::MultiGetRequest get;
+      FillHeader(*get.mutable_header(), call, deadline_ms);
+      FillFreshness(*get.mutable_freshness(), call);
+      for (const std::string& key : call.keys) get.add_keys(key);
+      wire::AppendFrame(out, call.type, 0, request, get, std::string_view());
+      return;
+    }
     case wire::FrameType::kScan: {
       wire::ScanRequest scan;
       FillScan(scan, call, deadline_ms);
@@ -206,7 +154,9 @@ Certificate Codec::TakeCertificate() const {
                   .term = from.node_term(),
                   .applied_index = from.applied_index(),
                   .entry_term = from.entry_term(),
+                  .incarnation = from.incarnation(),
                   .age = std::nullopt,
+                  .lag = from.lag(),
                   .basis = static_cast<Basis>(from.basis()),
                   .fresh_index = from.fresh_index(),
                   .waited = microseconds(from.waited_us()),
@@ -215,37 +165,133 @@ Certificate Codec::TakeCertificate() const {
   return out;
 }
 
-void Codec::Take(WriteReply& out) const {
-  out.revision = reply_.mod_index();
-  out.found = reply_.found();
-  out.certificate = TakeCertificate();
+// ---- Writes ----
+
+namespace {
+
+template <typename Message>
+bool ParseBody(const wire::Frame& frame, Message& out) {
+  return out.ParseFromArray(frame.body.data(), static_cast<int>(frame.body.size()));
 }
 
-void Codec::Take(const wire::Frame& frame, GetReply& out) const {
+bool TakeResult(const Call& call, wire::WriteResult& result, WriteReply& out) {
+  if (call.operation == Operation::kIncrement) {
+    const std::string& sum = result.value();
+    const auto [end, error] = std::from_chars(sum.data(), sum.data() + sum.size(), out.number);
+    return error == std::errc() && end == sum.data() + sum.size();
+  }
+  if (call.return_previous && result.value_mod_index() != 0) {
+    out.previous = std::move(*result.mutable_value());
+    out.previous_revision = result.value_mod_index();
+  }
+  return true;
+}
+
+std::vector<Item> TakeItems(wire::ScanPage& page) {
+  std::vector<Item> items;
+  items.reserve(static_cast<std::size_t>(page.items_size()));
+  for (wire::ScanPage::Item& item : *page.mutable_items()) {
+    items.push_back({.key = std::move(*item.mutable_key()),
+                     .value = std::move(*item.mutable_value()),
+                     .revision = item.mod_index()});
+  }
+  return items;
+}
+
+}  // namespace
+
+bool Codec::Take(const Call& call, const wire::Frame& frame, WriteReply& out) const {
+  out.revision = reply_.mod_index();
+  out.found = reply_.found();
+  out.repeated = reply_.repeated();
+  out.certificate = TakeCertificate();
+  const bool wants_result = call.return_previous || call.operation == Operation::kIncrement;
+  if (!wants_result) return true;
+  wire::WriteResult result;
+  return ParseBody(frame, result) && TakeResult(call, result, out);
+}
+
+bool Codec::Take(const Call& call, const wire::Frame& frame, TransactionReply& out) const {
+  wire::WriteResult result;
+  if (!Take(call, frame, out.write) || !ParseBody(frame, result)) return false;
+  out.succeeded = result.succeeded();
+  out.results.reserve(static_cast<std::size_t>(result.results_size()));
+  for (wire::OperationResult& one : *result.mutable_results()) {
+    out.results.push_back({.found = one.found(),
+                           .value = std::move(*one.mutable_value()),
+                           .revision = one.mod_index()});
+  }
+  return true;
+}
+
+bool Codec::Take(const Call& call, const wire::Frame& frame, DeleteRangeReply& out) const {
+  wire::WriteResult result;
+  if (!Take(call, frame, out.write) || !ParseBody(frame, result)) return false;
+  out.deleted = result.deleted();
+  out.resume = std::move(*result.mutable_resume());
+  return true;
+}
+
+// ---- Reads ----
+
+bool Codec::Take(const Call& /*call*/, const wire::Frame& frame, GetReply& out) const {
   out.found = reply_.found();
   out.revision = reply_.mod_index();
   if (out.found) out.value = frame.body;
   out.certificate = TakeCertificate();
+  return true;
 }
 
-bool Codec::Take(const wire::Frame& frame, std::uint64_t connection, ScanPage& out) {
+bool Codec::Take(const Call& /*call*/, const wire::Frame& frame, MultiGetReply& out) const {
   wire::ScanPage page;
-  if (!page.ParseFromArray(frame.body.data(), static_cast<int>(frame.body.size()))) return false;
-  out.items.reserve(static_cast<std::size_t>(page.items_size()));
-  for (wire::ScanPage::Item& item : *page.mutable_items()) {
-    out.items.push_back({.key = std::move(*item.mutable_key()),
-                         .value = std::move(*item.mutable_value()),
-                         .revision = item.mod_index()});
-  }
-  out.count = page.count();
-  if (page.cursor() != 0) out.next = {.id = page.cursor(), .connection = connection};
+  if (!ParseBody(frame, page)) return false;
+  out.items = TakeItems(page);
   out.certificate = TakeCertificate();
   return true;
 }
 
-bool Codec::Take(const wire::Frame& frame, NodeStatus& out) {
+bool Codec::Take(const Call& call, const wire::Frame& frame, ScanPage& out) const {
+  wire::ScanPage page;
+  if (!ParseBody(frame, page)) return false;
+  out.items = TakeItems(page);
+  out.count = page.count();
+  if (page.cursor() != 0) {
+    out.next = {.id = page.cursor(), .connection = call.connection->serial()};
+  }
+  out.certificate = TakeCertificate();
+  return true;
+}
+
+NodeView ToView(const wire::Explanation& from) {
+  NodeView out{.node = from.node_id(),
+               .role = from.role(),
+               .leader = from.leader(),
+               .decision = static_cast<Decision>(from.decision()),
+               .reason = from.reason(),
+               .applied = from.applied(),
+               .commit = from.commit(),
+               .local_age = std::nullopt,
+               .anchor_age = std::nullopt,
+               .anchor_index = from.anchor_index(),
+               .waited_for_apply = microseconds(from.waited_apply_us()),
+               .waited_for_confirmation = microseconds(from.waited_confirm_us()),
+               .typical_confirmation = microseconds(from.typical_confirm_us()),
+               .caught_up = from.caught_up()};
+  if (from.has_local_age_us()) out.local_age = microseconds(from.local_age_us());
+  if (from.has_anchor_age_us()) out.anchor_age = microseconds(from.anchor_age_us());
+  return out;
+}
+
+// ---- Nodes and snapshots ----
+
+bool Codec::Take(const Call& /*call*/, const wire::Frame& frame, std::string& out) const {
+  out = frame.body;
+  return true;
+}
+
+bool Codec::Take(const Call& /*call*/, const wire::Frame& frame, NodeStatus& out) const {
   wire::NodeStatus from;
-  if (!from.ParseFromArray(frame.body.data(), static_cast<int>(frame.body.size()))) return false;
+  if (!ParseBody(frame, from)) return false;
   out = {.id = from.id(),
          .role = from.role(),
          .term = from.term(),
@@ -268,16 +314,21 @@ bool Codec::Take(const wire::Frame& frame, NodeStatus& out) {
          .snapshot = std::nullopt,
          .snapshots_taken = from.snapshots_taken(),
          .snapshots_installed = from.snapshots_installed(),
-         .log_cuts = from.log_cuts()};
+         .log_cuts = from.log_cuts(),
+         .local_bound = std::nullopt,
+         .typical_confirmation = microseconds(from.typical_confirm_us()),
+         .sessions = from.sessions(),
+         .cluster_clock = microseconds(from.cluster_clock_us())};
+  if (from.has_local_bound_us()) out.local_bound = microseconds(from.local_bound_us());
   if (from.has_snapshot()) out.snapshot = ToFetch(from.snapshot());
   if (from.has_age_us()) out.age = microseconds(from.age_us());
   for (const wire::PeerStatus& peer : from.peers()) out.peers.push_back(ToPeer(peer));
   return true;
 }
 
-bool Codec::Take(const wire::Frame& frame, SnapshotTaken& out) {
+bool Codec::Take(const Call& /*call*/, const wire::Frame& frame, SnapshotTaken& out) const {
   wire::SnapshotTaken from;
-  if (!from.ParseFromArray(frame.body.data(), static_cast<int>(frame.body.size()))) return false;
+  if (!ParseBody(frame, from)) return false;
   out = {.id = from.id(),
          .node = from.node_id(),
          .index = from.index(),
@@ -316,6 +367,7 @@ Error ToError(const wire::Error& from, bool is_write) {
   error.have = from.have();
   error.want = from.want();
   if (from.age_us() != 0) error.age = microseconds(from.age_us());
+  if (from.because() != wire::OK) error.because = static_cast<ErrorCode>(from.because());
   return error;
 }
 

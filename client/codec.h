@@ -1,4 +1,4 @@
-// Between calls and wire messages.
+// Between calls and wire messages. Commands are in commands.h.
 #pragma once
 
 #include <cstdint>
@@ -12,16 +12,6 @@
 
 namespace quorate::internal {
 
-// ---- Commands, encoded as wire.proto's Command by hand: no message objects on the way of a write
-// ----
-
-std::string EncodePut(std::string_view key, std::string_view value);
-std::string EncodeDelete(std::string_view key);
-std::string EncodeCompareAndSet(std::string_view key, const Expectation& expect,
-                                std::string_view value);
-
-// ---- Requests and replies ----
-
 // Reuses its message objects from one call to the next; belongs to one loop.
 class Codec {
  public:
@@ -33,13 +23,17 @@ class Codec {
   bool ParseReply(const wire::Frame& frame);
   const wire::ReplyHeader& header() const { return reply_; }
 
-  // Of the reply just parsed. False: the body is not what it should be.
-  void Take(WriteReply& out) const;
-  void Take(const wire::Frame& frame, GetReply& out) const;
-  bool Take(const wire::Frame& frame, std::uint64_t connection, ScanPage& out);
-  bool Take(const wire::Frame& frame, NodeStatus& out);
-  bool Take(const wire::Frame& frame, SnapshotTaken& out);
-  void Take(const wire::Frame& frame, std::string& out) const { out = frame.body; }
+  // Of the reply just parsed, what is in it; tokens, ages and rungs are the caller's. False: the
+  // body is not what it should be.
+  bool Take(const Call& call, const wire::Frame& frame, WriteReply& out) const;
+  bool Take(const Call& call, const wire::Frame& frame, TransactionReply& out) const;
+  bool Take(const Call& call, const wire::Frame& frame, DeleteRangeReply& out) const;
+  bool Take(const Call& call, const wire::Frame& frame, GetReply& out) const;
+  bool Take(const Call& call, const wire::Frame& frame, MultiGetReply& out) const;
+  bool Take(const Call& call, const wire::Frame& frame, ScanPage& out) const;
+  bool Take(const Call& call, const wire::Frame& frame, NodeStatus& out) const;
+  bool Take(const Call& call, const wire::Frame& frame, SnapshotTaken& out) const;
+  bool Take(const Call& call, const wire::Frame& frame, std::string& out) const;
 
  private:
   Certificate TakeCertificate() const;
@@ -49,7 +43,9 @@ class Codec {
   wire::ReplyHeader reply_;
 };
 
-// The class of a refused call follows from its code and from whether it could have changed
+NodeView ToView(const wire::Explanation& from);
+
+// The class of a refused attempt follows from its code and from whether it could have changed
 // anything.
 Error ToError(const wire::Error& error, bool is_write);
 

@@ -31,6 +31,7 @@ Node* NodeTable::Add(std::string_view address) {
   if (nodes_.size() >= kMaxNodes) return nullptr;
   nodes_.push_back(std::make_unique<Node>());
   nodes_.back()->address = address;
+  nodes_.back()->position = nodes_.size() - 1;
   return nodes_.back().get();
 }
 
@@ -80,7 +81,7 @@ bool NodeTable::Usable(const Node& node, TimePoint now) const {
   return node.suspect_until <= now && (node.connection != nullptr || node.retry_at <= now);
 }
 
-Node* NodeTable::Rotate(const Node* after, TimePoint now, bool suspects) {
+Node* NodeTable::Rotate(const Node* after, TimePoint now, std::uint64_t avoid, bool suspects) {
   std::size_t start = first_choice_;
   for (std::size_t i = 0; after != nullptr && i < nodes_.size(); ++i) {
     if (nodes_[i].get() == after) start = i + 1;
@@ -88,15 +89,19 @@ Node* NodeTable::Rotate(const Node* after, TimePoint now, bool suspects) {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     Node& node = *nodes_[(start + i) % nodes_.size()];
     const bool dialable = node.connection != nullptr || node.retry_at <= now;
+    if ((avoid & node.bit()) != 0) continue;
     if (dialable && (suspects || node.suspect_until <= now)) return &node;
   }
   return nullptr;
 }
 
-Node* NodeTable::Choose(bool wants_leader, const Node* after, TimePoint now) {
-  if (wants_leader && leader_ != nullptr && Usable(*leader_, now)) return leader_;
-  Node* node = Rotate(after, now, false);
-  if (node == nullptr) node = Rotate(after, now, true);
+Node* NodeTable::Choose(bool wants_leader, const Node* after, TimePoint now, std::uint64_t avoid) {
+  if (wants_leader && leader_ != nullptr && (avoid & leader_->bit()) == 0 &&
+      Usable(*leader_, now)) {
+    return leader_;
+  }
+  Node* node = Rotate(after, now, avoid, false);
+  if (node == nullptr) node = Rotate(after, now, avoid, true);
   if (!wants_leader && node != nullptr) {
     while (nodes_[first_choice_].get() != node) first_choice_ = (first_choice_ + 1) % nodes_.size();
   }

@@ -15,6 +15,7 @@ namespace quorate::internal {
 
 struct Node {
   std::string address;
+  std::size_t position = 0;                // in the table; never changes
   std::uint64_t id = 0;                    // 0: not known yet
   std::shared_ptr<Connection> connection;  // null: not dialled
   int dial_failures = 0;                   // in a row
@@ -22,6 +23,7 @@ struct Node {
   TimePoint suspect_until{};               // silent, or going away: asked only for want of others
   Breakage trouble{.code = ErrorCode::kCannotConnect, .text = {}};  // the last; empty text: none
 
+  std::uint64_t bit() const { return std::uint64_t{1} << position; }
   bool down() const { return connection == nullptr && dial_failures > 0; }
 };
 
@@ -43,8 +45,9 @@ class NodeTable {
   void NotLeader(const Node& node);
   void Suspect(Node& node, TimePoint until);
 
-  // Whom to ask; `after` was asked last. Null: every node is waiting for its next dial.
-  Node* Choose(bool wants_leader, const Node* after, TimePoint now);
+  // Whom to ask, but none of `avoid` (Node::bit()); `after` was asked last. Null: every other node
+  // is waiting for its next dial.
+  Node* Choose(bool wants_leader, const Node* after, TimePoint now, std::uint64_t avoid);
   bool Usable(const Node& node, TimePoint now) const;
   // When the first of the nodes may be dialled again.
   TimePoint NextDial() const;
@@ -62,10 +65,10 @@ class NodeTable {
   ErrorCode WorstCode() const;
 
  private:
-  Node* Rotate(const Node* after, TimePoint now, bool suspects);
+  Node* Rotate(const Node* after, TimePoint now, std::uint64_t avoid, bool suspects);
   Node* Add(std::string_view address);
 
-  static constexpr std::size_t kMaxNodes = 64;
+  static constexpr std::size_t kMaxNodes = 64;  // the bits of Node::bit()
 
   std::vector<std::unique_ptr<Node>> nodes_;
   Node* leader_ = nullptr;

@@ -1,6 +1,8 @@
 #include "quorate/result.h"
 
-#include "quorate/types.h"
+#include "quorate/certificate.h"
+#include "quorate/explanation.h"
+#include "quorate/read.h"
 
 namespace quorate {
 
@@ -54,6 +56,18 @@ std::string_view ToString(ErrorCode code) {
       return "INTERNAL";
     case ErrorCode::kSnapshotGone:
       return "SNAPSHOT_GONE";
+    case ErrorCode::kNotANumber:
+      return "NOT_A_NUMBER";
+    case ErrorCode::kOutOfRange:
+      return "OUT_OF_RANGE";
+    case ErrorCode::kValueTooLarge:
+      return "VALUE_TOO_LARGE";
+    case ErrorCode::kSessionExpired:
+      return "SESSION_EXPIRED";
+    case ErrorCode::kSessionSeqGone:
+      return "SESSION_SEQ_GONE";
+    case ErrorCode::kOutOfOrder:
+      return "OUT_OF_ORDER";
     case ErrorCode::kCannotConnect:
       return "CANNOT_CONNECT";
     case ErrorCode::kConnectionLost:
@@ -62,6 +76,8 @@ std::string_view ToString(ErrorCode code) {
       return "CLOSED";
     case ErrorCode::kUnknownNode:
       return "UNKNOWN_NODE";
+    case ErrorCode::kCancelled:
+      return "CANCELLED";
   }
   return "UNKNOWN_CODE";
 }
@@ -92,6 +108,22 @@ std::string_view ToString(Basis basis) {
       return "commit";
   }
   return "none";
+}
+
+std::string_view ToString(Decision decision) {
+  switch (decision) {
+    case Decision::kServedLocally:
+      return "served_locally";
+    case Decision::kWaitedForApply:
+      return "waited_for_apply";
+    case Decision::kConfirmed:
+      return "confirmed";
+    case Decision::kServedUnmet:
+      return "served_unmet";
+    case Decision::kRefused:
+      return "refused";
+  }
+  return "refused";
 }
 
 Range Range::Prefix(std::string_view prefix) {

@@ -38,7 +38,7 @@ add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 # ("raft/raft.h"), with the standard library precompiled once.
 function(quorate_library name)
   add_library(${name} STATIC ${ARGN})
-  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
   target_precompile_headers(${name} PRIVATE <algorithm> <chrono> <cstdint> <deque> <functional> <map>
                             <memory> <optional> <span> <string> <string_view> <variant> <vector>)
 endfunction()

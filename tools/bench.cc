@@ -13,6 +13,7 @@
 #include "tools/load.h"
 #include "tools/output.h"
 #include "tools/progress.h"
+#include "tools/read_arguments.h"
 #include "tools/workload.h"
 
 namespace quorate::tools {
@@ -30,7 +31,7 @@ struct BenchArguments {
   std::string duration = "10s";
   std::string warmup = "1s";
   std::string interval = "0s";  // none is reported
-  std::string read = "strong";
+  ReadArguments read;
   bool preload = false;  // neither of the two: if the workload reads
   bool no_preload = false;
 };
@@ -102,7 +103,7 @@ Threads MakeThreads(const Settings& settings, const BenchArguments& arguments,
                  .connections = Share(arguments.connections, count, i),
                  .rate = arguments.rate / count,
                  .max_in_flight = arguments.max_in_flight / static_cast<std::size_t>(count),
-                 .read = {.level = ParseLevel(arguments.read), .node = settings.node},
+                 .read = arguments.read.options(settings),
                  .write = {.node = settings.node},
                  .seed = arguments.workload.seed * 1'000'003 + static_cast<std::uint64_t>(i),
                  .start = schedule.start,
@@ -184,6 +185,51 @@ void Watch(const Settings& settings, const BenchArguments& arguments, const Thre
   }
 }
 
+double Share(std::uint64_t part, std::uint64_t all) {
+  return all == 0 ? 0 : static_cast<double>(part) / static_cast<double>(all);
+}
+
+// How fresh the reads were, and who vouched for it.
+Json FreshnessJson(const LoadResult& result) {
+  const Freshness& freshness = result.freshness;
+  Json json;
+  json["local_share"] = Share(freshness.local, result.reads.count());
+  json["by_basis"] = Json::object();
+  for (std::size_t i = 0; i < freshness.by_basis.size(); ++i) {
+    const std::uint64_t count = freshness.by_basis[i];
+    if (count > 0) json["by_basis"][std::string(ToString(static_cast<Basis>(i)))] = count;
+  }
+  const Histogram& ages = freshness.ages;
+  json["proven"] = ages.count();
+  for (const auto& [name, quantile] :
+       {std::pair("p50", 0.5), std::pair("p90", 0.9), std::pair("p99", 0.99)}) {
+    json[std::string("age_") + name + "_us"] =
+        ages.count() > 0 ? Json(ages.Quantile(quantile)) : Json();
+  }
+  json["age_max_us"] = ages.count() > 0 ? Json(ages.max()) : Json();
+  return json;
+}
+
+void PrintFreshness(const LoadResult& result) {
+  if (result.reads.count() == 0) return;
+  const Freshness& freshness = result.freshness;
+  std::printf("freshness %5.1f %% served without the leader",
+              100 * Share(freshness.local, result.reads.count()));
+  for (std::size_t i = 0; i < freshness.by_basis.size(); ++i) {
+    if (freshness.by_basis[i] == 0) continue;
+    std::printf(", %s %.1f %%", std::string(ToString(static_cast<Basis>(i))).c_str(),
+                100 * Share(freshness.by_basis[i], result.reads.count()));
+  }
+  const Histogram& ages = freshness.ages;
+  if (ages.count() > 0) {
+    std::printf("; proven age p50 %.1f, p99 %.1f, max %.1f ms",
+                static_cast<double>(ages.Quantile(0.5)) / 1000,
+                static_cast<double>(ages.Quantile(0.99)) / 1000,
+                static_cast<double>(ages.max()) / 1000);
+  }
+  std::printf("\n");
+}
+
 Json ResultJson(const BenchArguments& arguments, const LoadResult& result, double seconds,
                 bool interrupted) {
   Histogram all = result.reads;
@@ -206,13 +252,14 @@ Json ResultJson(const BenchArguments& arguments, const LoadResult& result, doubl
       AddQuantiles(json[name], *histogram);
     }
   }
+  if (result.reads.count() > 0) json["freshness"] = FreshnessJson(result);
   json["seconds"] = seconds;
   json["interrupted"] = interrupted;
   json["clients"] = arguments.clients;
   json["connections"] = arguments.connections;
   json["threads"] = arguments.threads;
   json["rate"] = arguments.rate > 0 ? Json(arguments.rate) : Json();
-  json["read"] = arguments.read;
+  json["read"] = arguments.read.name();
   json["keys"] = arguments.workload.keys;
   json["value_size"] = arguments.workload.value_bytes;
   json["seed"] = arguments.workload.seed;
@@ -231,6 +278,7 @@ void PrintText(const BenchArguments& arguments, const LoadResult& result, double
   }
   PrintLatencies("reads", result.reads, seconds);
   PrintLatencies("writes", result.writes, seconds);
+  PrintFreshness(result);
   if (result.not_found > 0) {
     std::printf("%s reads found no value: the keys are not all there (see --preload)\n",
                 Grouped(result.not_found).c_str());
@@ -294,8 +342,10 @@ ExitCode Bench(const Settings& settings, Interrupt& interrupt, const BenchArgume
 void AddLoadOptions(CLI::App& bench, BenchArguments& arguments) {
   bench
       .add_option("--workload", arguments.workload.name,
-                  "What to do; ycsb picks keys by Zipf's law, put and get uniformly")
-      ->check(CLI::IsMember({"put", "get", "ycsb-a", "ycsb-b", "ycsb-c"}))
+                  "What to do; ycsb picks keys by Zipf's law, the others uniformly; txn moves 1 "
+                  "from a key to "
+                  "the next")
+      ->check(CLI::IsMember({"put", "get", "ycsb-a", "ycsb-b", "ycsb-c", "incr", "append", "txn"}))
       ->capture_default_str();
   bench.add_option("--clients", arguments.clients, "Requests that are outstanding all the time")
       ->check(CLI::Range(1, 100'000))
@@ -360,11 +410,11 @@ Command AddBench(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "Measure throughput and latency");
   AddLoadOptions(*bench, *arguments);
   AddDataOptions(*bench, *arguments);
-  AddReadOption(*bench, arguments->read);
+  AddLevelOptions(*bench, arguments->read);
   bench->footer(
-      "It writes keys named user000000000000 and on.\nExamples:\n"
+      "It writes keys named user000000000000 and on (incr and txn: numb000000000000).\nExamples:\n"
       "  quorate bench --workload put --clients 256 --connections 8\n"
-      "  quorate bench --workload ycsb-b --read eventual --duration 30s -v\n"
+      "  quorate bench --workload ycsb-b --read bounded:100ms --duration 30s -v\n"
       "  quorate bench --workload get --rate 20000 --json");
   return {.app = bench, .run = [arguments](const Settings& settings, Interrupt& interrupt) {
             return Bench(settings, interrupt, *arguments);

@@ -19,14 +19,18 @@ struct Command {
   std::function<ExitCode(const Settings&, Interrupt&)> run;
 };
 
-Command AddPut(CLI::App& app);  // point_commands.cc
-Command AddGet(CLI::App& app);
+Command AddPut(CLI::App& app);  // writes.cc
 Command AddDelete(CLI::App& app);
 Command AddCompareAndSet(CLI::App& app);
-Command AddScan(CLI::App& app);      // scan.cc
-Command AddImport(CLI::App& app);    // import.cc
-Command AddStatus(CLI::App& app);    // status.cc
-Command AddSnapshot(CLI::App& app);  // backup.cc
+Command AddIncrement(CLI::App& app);
+Command AddAppend(CLI::App& app);
+Command AddTransaction(CLI::App& app);  // txn.cc
+Command AddLock(CLI::App& app);         // lock.cc
+Command AddGet(CLI::App& app);          // get.cc
+Command AddScan(CLI::App& app);         // scan.cc
+Command AddImport(CLI::App& app);       // import.cc
+Command AddStatus(CLI::App& app);       // status.cc
+Command AddSnapshot(CLI::App& app);     // backup.cc
 Command AddBackup(CLI::App& app);
 Command AddBench(CLI::App& app);       // bench.cc
 Command AddCompletion(CLI::App& app);  // completion.cc

@@ -19,6 +19,9 @@ ExitCode ToExitCode(const Error& error) {
     case ErrorCode::kDiverged:
     case ErrorCode::kClockJump:
     case ErrorCode::kTooMany:
+    case ErrorCode::kSessionExpired:
+    case ErrorCode::kSessionSeqGone:
+    case ErrorCode::kOutOfOrder:
       return kExitRefused;
     case ErrorCode::kDeadline:
       return kExitDeadline;
@@ -26,6 +29,8 @@ ExitCode ToExitCode(const Error& error) {
       return kExitCompareFailed;
     case ErrorCode::kInvalid:
     case ErrorCode::kTooLarge:
+    case ErrorCode::kOutOfRange:
+    case ErrorCode::kValueTooLarge:
       return kExitUsage;
     case ErrorCode::kCannotConnect:
     case ErrorCode::kConnectionLost:

@@ -5,9 +5,22 @@
 
 namespace quorate::tools {
 
+void Freshness::Record(const Certificate& certificate) {
+  ++by_basis.at(static_cast<std::size_t>(certificate.basis));
+  if (certificate.basis != Basis::kReadIndex) ++local;
+  if (certificate.age) ages.Record(static_cast<std::uint64_t>(certificate.age->count()));
+}
+
+void Freshness::Merge(const Freshness& other) {
+  ages.Merge(other.ages);
+  local += other.local;
+  for (std::size_t i = 0; i < by_basis.size(); ++i) by_basis[i] += other.by_basis[i];
+}
+
 void LoadResult::Merge(const LoadResult& other) {
   reads.Merge(other.reads);
   writes.Merge(other.writes);
+  freshness.Merge(other.freshness);
   not_found += other.not_found;
   not_sent += other.not_sent;
   for (const auto& [code, count] : other.errors) errors[code] += count;
@@ -89,21 +102,45 @@ void LoadThread::Tick() {
 void LoadThread::Issue(Client& client, LoadClock::time_point due) {
   ++outstanding_;
   const Workload::Operation operation = plan_.workload->Next(random_);
+  if (!operation.read()) return IssueWrite(client, operation, due);
   const KeyName key(operation.key);
-  if (operation.read) {
-    client.AsyncGet(key.view(), plan_.read, [this, &client, due](const Result<GetReply>& reply) {
-      const auto now = Settle(reply, due, result_.reads);
-      if (reply && !reply->found && due >= plan_.begin) ++result_.not_found;
-      if (plan_.rate <= 0) IssueNext(client, now);
-      Retire();
-    });
-  } else {
-    client.AsyncPut(key.view(), plan_.workload->Value(random_), plan_.write,
-                    [this, &client, due](const Result<WriteReply>& reply) {
-                      const auto now = Settle(reply, due, result_.writes);
-                      if (plan_.rate <= 0) IssueNext(client, now);
-                      Retire();
-                    });
+  client.AsyncGet(key.view(), plan_.read, [this, &client, due](const Result<GetReply>& reply) {
+    const auto now = Settle(reply, due, result_.reads);
+    if (reply && due >= plan_.begin) {
+      if (!reply->found) ++result_.not_found;
+      result_.freshness.Record(reply->certificate);
+    }
+    if (plan_.rate <= 0) IssueNext(client, now);
+    Retire();
+  });
+}
+
+void LoadThread::IssueWrite(Client& client, const Workload::Operation& operation,
+                            LoadClock::time_point due) {
+  // Sums are kept apart from values: a key of a benchmark before this one may hold no number.
+  const bool number = operation.kind == Workload::Kind::kIncrement ||
+                      operation.kind == Workload::Kind::kTransaction;
+  const KeyName key = number ? KeyName(operation.key, "numb") : KeyName(operation.key);
+  const auto settled = [this, &client, due](const auto& reply) {
+    const auto now = Settle(reply, due, result_.writes);
+    if (plan_.rate <= 0) IssueNext(client, now);
+    Retire();
+  };
+  switch (operation.kind) {
+    case Workload::Kind::kIncrement:
+      return client.AsyncIncrement(key.view(), 1, plan_.write, settled);
+    case Workload::Kind::kAppend:
+      return client.AsyncAppend(key.view(), plan_.workload->Value(random_), plan_.write, settled);
+    case Workload::Kind::kTransaction: {
+      // Two keys change together, as accounts do.
+      const KeyName other((operation.key + 1) % plan_.workload->keys(), "numb");
+      Transaction transaction;
+      transaction.Then(Change::Increment(std::string(key.view()), -1))
+          .Then(Change::Increment(std::string(other.view()), 1));
+      return client.AsyncExecute(transaction, plan_.write, settled);
+    }
+    default:
+      return client.AsyncPut(key.view(), plan_.workload->Value(random_), plan_.write, settled);
   }
 }
 

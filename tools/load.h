@@ -1,6 +1,7 @@
 // The load generator: one thread's share of a benchmark.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -30,16 +31,27 @@ struct LoadPlan {
   std::size_t max_in_flight =
       10'000;  // open loop: what is due beyond that is not sent, and counts as an error
   ReadOptions read;
-  CallOptions write;
+  WriteOptions write;
   std::uint64_t seed = 1;
   LoadClock::time_point start;  // the first request leaves then
   LoadClock::time_point begin;  // of the measurement; what starts before only warms up
   LoadClock::time_point end;
 };
 
+// How the reads that succeeded were answered.
+struct Freshness {
+  Histogram ages;                           // microseconds; of those with a proven age
+  std::array<std::uint64_t, 5> by_basis{};  // indexed by Basis
+  std::uint64_t local = 0;                  // without waiting for the leader
+
+  void Record(const Certificate& certificate);
+  void Merge(const Freshness& other);
+};
+
 struct LoadResult {
   Histogram reads;  // nanoseconds; of successful requests only
   Histogram writes;
+  Freshness freshness;          // of the reads
   std::uint64_t not_found = 0;  // among the reads
   std::map<ErrorCode, std::uint64_t> errors;
   std::uint64_t not_sent = 0;  // open loop: due, with max_in_flight reached
@@ -69,6 +81,7 @@ class LoadThread {
   void IssueNext(Client& client, LoadClock::time_point now);
   // Latency counts from `due`.
   void Issue(Client& client, LoadClock::time_point due);
+  void IssueWrite(Client& client, const Workload::Operation& operation, LoadClock::time_point due);
   void Tick();
   void Retire();
   bool Over(LoadClock::time_point now) const;

@@ -24,8 +24,8 @@ void Describe(CLI::App& app) {
       ->envname("QUORATE_CONFIG");
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.footer(
-      "Examples:\n  quorate put colour green\n  quorate get colour\n  quorate scan --count\n  "
-      "quorate status\n"
+      "Examples:\n  quorate put colour green\n  quorate get colour --read bounded:200ms\n  quorate "
+      "scan --count\n  quorate status\n"
       "Exit codes: 0 ok, 1 other, 2 usage, 3 key not found, 4 compare failed, 5 refused (too "
       "stale, behind, no "
       "quorum),\n6 cannot connect, 7 deadline passed and certainly not applied, 8 outcome unknown, "
@@ -64,10 +64,11 @@ int Main(int argc, char** argv) {
   app.add_flag("--print-config", print_config,
                "Print the options in force as a config file, and exit")
       ->configurable(false);
-  const std::vector<Command> commands = {AddPut(app),           AddGet(app),       AddDelete(app),
-                                         AddCompareAndSet(app), AddScan(app),      AddImport(app),
-                                         AddStatus(app),        AddSnapshot(app),  AddBackup(app),
-                                         AddBench(app),         AddCompletion(app)};
+  const std::vector<Command> commands = {
+      AddPut(app),       AddGet(app),    AddDelete(app),      AddCompareAndSet(app),
+      AddIncrement(app), AddAppend(app), AddTransaction(app), AddLock(app),
+      AddScan(app),      AddImport(app), AddStatus(app),      AddSnapshot(app),
+      AddBackup(app),    AddBench(app),  AddCompletion(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

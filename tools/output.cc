@@ -99,9 +99,27 @@ std::string Describe(const Certificate& certificate) {
                      std::to_string(certificate.node);
   if (certificate.basis == Basis::kCommit) return text + ", committed";
   if (certificate.basis == Basis::kNone && !certificate.age) return text + ", of unknown age";
-  text += ", " + Age(certificate) + " (" + std::string(Reason(certificate));
+  text += ", " + Age(certificate);
+  if (certificate.age && certificate.lag > 0) {
+    text += " but for the last " + std::to_string(certificate.lag) +
+            (certificate.lag == 1 ? " entry" : " entries");
+  }
+  text += " (" + std::string(Reason(certificate));
   if (certificate.via_leader) text += ", via the leader";
   return text + ")";
+}
+
+std::string Describe(const ReadReply& reply, const Sla& sla) {
+  std::string text = Describe(reply.certificate);
+  if (reply.rung >= sla.size()) return text;
+  text += "; rung " + std::to_string(reply.rung + 1) + " of " + std::to_string(sla.size()) + ", " +
+          ToString(sla[reply.rung].level);
+  for (const Miss& miss : reply.misses) {
+    if (miss.rung >= sla.size()) continue;
+    text +=
+        "; not " + ToString(sla[miss.rung].level) + ": " + std::string(ToString(miss.error.code));
+  }
+  return text;
 }
 
 void AddBytes(Json& json, const std::string& name, std::string_view bytes) {
@@ -117,8 +135,43 @@ void AddCertificate(Json& json, const Certificate& certificate) {
   json["node"] = certificate.node;
   json["applied_index"] = certificate.applied_index;
   json["age_ms"] = certificate.age ? Json(Milliseconds(*certificate.age)) : Json();
+  if (certificate.lag > 0) json["lag"] = certificate.lag;
   json["basis"] = ToString(certificate.basis);
   json["waited_ms"] = Milliseconds(certificate.waited);
+}
+
+namespace {
+
+void AddToken(Json& json, const Token& token) {
+  json["token"] = token ? Json(ToString(token)) : Json();
+}
+
+}  // namespace
+
+void AddReadReply(Json& json, const ReadReply& reply, const Sla& sla) {
+  AddCertificate(json, reply.certificate);
+  if (reply.client_age) json["client_age_ms"] = Milliseconds(*reply.client_age);
+  if (reply.rung < sla.size()) {
+    json["rung"] = ToString(sla[reply.rung].level);
+    json["misses"] = Json::array();
+    for (const Miss& miss : reply.misses) {
+      if (miss.rung >= sla.size()) continue;
+      Json one;
+      one["rung"] = ToString(sla[miss.rung].level);
+      one["error"] = ToJson(miss.error);
+      json["misses"].push_back(std::move(one));
+    }
+  }
+  AddToken(json, reply.token);
+  json["error"] = nullptr;
+}
+
+void AddWriteReply(Json& json, const WriteReply& reply) {
+  json["index"] = reply.revision;
+  AddCertificate(json, reply.certificate);
+  if (reply.repeated) json["repeated"] = true;
+  AddToken(json, reply.token);
+  json["error"] = nullptr;
 }
 
 Json ToJson(const Error& error) {
@@ -134,6 +187,8 @@ Json ToJson(const Error& error) {
     json["want"] = error.want;
   }
   if (error.age) json["age_ms"] = Milliseconds(*error.age);
+  if (error.best_age) json["best_age_ms"] = Milliseconds(*error.best_age);
+  if (error.because) json["because"] = ToString(*error.because);
   return json;
 }
 
@@ -266,11 +321,28 @@ void PrintError(std::string_view message) {
             << '\n';
 }
 
-void PrintCertificate(const Settings& settings, const Certificate& certificate) {
+namespace {
+
+void PrintProof(const Settings& settings, const std::string& line, const Token& token) {
   if (settings.json || (!settings.verbose && !IsTerminal(STDERR_FILENO))) return;
   std::cout.flush();
-  std::cerr << Colour(STDERR_FILENO, "2") << Describe(certificate) << NoColour(STDERR_FILENO)
-            << '\n';
+  std::cerr << Colour(STDERR_FILENO, "2") << line << NoColour(STDERR_FILENO) << '\n';
+  if (settings.verbose && token) {
+    std::cerr << Colour(STDERR_FILENO, "2") << "token " << ToString(token)
+              << NoColour(STDERR_FILENO) << '\n';
+  }
+}
+
+}  // namespace
+
+void PrintReadReply(const Settings& settings, const ReadReply& reply, const Sla& sla) {
+  PrintProof(settings, Describe(reply, sla), reply.token);
+}
+
+void PrintWriteReply(const Settings& settings, const WriteReply& reply) {
+  std::string line = Describe(reply.certificate);
+  if (reply.repeated) line += ", by an earlier attempt";
+  PrintProof(settings, line, reply.token);
 }
 
 }  // namespace quorate::tools

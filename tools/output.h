@@ -5,8 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "quorate/result.h"
-#include "quorate/types.h"
+#include "quorate/client.h"
 #include "tools/exit_code.h"
 #include "tools/settings.h"
 
@@ -16,13 +15,19 @@ using Json = nlohmann::ordered_json;  // keys in the order they were added
 
 // "index 1093, term 7, node 3, at most 118 ms old (anchor)"
 std::string Describe(const Certificate& certificate);
+// The same, and with an SLA which rung was met, and why those before it were not.
+std::string Describe(const ReadReply& reply, const Sla& sla);
 
 // ---- JSON ----
 
 // Under `name` if the bytes are UTF-8, else in base64 under `name`_base64.
 void AddBytes(Json& json, const std::string& name, std::string_view bytes);
-// node, term, applied_index, age_ms, basis, waited_ms; null where nothing is known.
+// node, term, applied_index, age_ms, lag, basis, waited_ms; null where nothing is known.
 void AddCertificate(Json& json, const Certificate& certificate);
+// These, client_age_ms, rung and misses (with an SLA), token, and a null error.
+void AddReadReply(Json& json, const ReadReply& reply, const Sla& sla = {});
+// index, these of the certificate, repeated, token, and a null error.
+void AddWriteReply(Json& json, const WriteReply& reply);
 Json ToJson(const Error& error);
 void PrintJson(const Json& json);
 
@@ -51,6 +56,8 @@ std::string Describe(const SnapshotFetch& fetch);
 // said besides the error.
 ExitCode Report(const Settings& settings, Json json, const Error& error);
 void PrintError(std::string_view message);
-void PrintCertificate(const Settings& settings, const Certificate& certificate);
+// The certificate's line on stderr (on a terminal, or with -v), and with -v the token.
+void PrintReadReply(const Settings& settings, const ReadReply& reply, const Sla& sla = {});
+void PrintWriteReply(const Settings& settings, const WriteReply& reply);
 
 }  // namespace quorate::tools

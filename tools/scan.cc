@@ -6,6 +6,7 @@
 
 #include "tools/command.h"
 #include "tools/output.h"
+#include "tools/read_arguments.h"
 
 namespace quorate::tools {
 namespace {
@@ -14,7 +15,7 @@ struct ScanArguments {
   std::string prefix;
   std::string from;
   std::string to;
-  std::string read = "strong";
+  ReadArguments read;
   std::uint64_t limit = 0;
   std::uint32_t page = 0;
   bool count = false;
@@ -47,22 +48,21 @@ void PrintItem(const Settings& settings, const ScanArguments& arguments, const I
 }
 
 void PrintCount(const Settings& settings, const ScanArguments& arguments, std::uint64_t count,
-                const Certificate& certificate) {
+                const ScanPage& page) {
   if (!settings.json) {
     std::cout << count << '\n';
     return;
   }
   Json json;
   json["count"] = count;
-  json["level"] = arguments.read;
-  AddCertificate(json, certificate);
-  json["error"] = nullptr;
+  json["level"] = arguments.read.name();
+  AddReadReply(json, page);
   PrintJson(json);
 }
 
 ExitCode Scan(const Settings& settings, const ScanArguments& arguments) {
   Client client(settings.client_options());
-  const ScanOptions options{.level = ParseLevel(arguments.read),
+  const ScanOptions options{.level = arguments.read.level(),
                             .page_items = arguments.page,
                             .count_only = arguments.count,
                             .node = settings.node};
@@ -85,8 +85,8 @@ ExitCode Scan(const Settings& settings, const ScanArguments& arguments) {
     if (!page->next || enough) break;
     page = client.ScanNext(page->next, options);
   }
-  if (arguments.count) PrintCount(settings, arguments, seen, page->certificate);
-  PrintCertificate(settings, page->certificate);
+  if (arguments.count) PrintCount(settings, arguments, seen, *page);
+  PrintReadReply(settings, *page);
   return kExitOk;
 }
 
@@ -109,12 +109,12 @@ Command AddScan(CLI::App& app) {
       ->excludes("--limit")
       ->excludes("--keys-only")
       ->configurable(false);
-  AddReadOption(*scan, arguments->read);
+  AddLevelOptions(*scan, arguments->read);
   scan->footer(
       "One line per key: key, tab, value; \\t \\n \\r \\\\ \\xNN stand for bytes that would break "
       "the "
       "line\n(`quorate import --format lines` reads them back).\nExamples:\n  quorate scan lib\n"
-      "  quorate scan --count\n  quorate scan --from bash --to bc --keys-only\n"
+      "  quorate scan --count --read bounded:1s\n  quorate scan --from bash --to bc --keys-only\n"
       "  quorate --json scan user/ | jq -r .key");
   return {.app = scan, .run = [arguments](const Settings& settings, Interrupt&) {
             return Scan(settings, *arguments);

@@ -86,17 +86,4 @@ void AddGlobalOptions(CLI::App& app, Settings& settings) {
       ->envname("QUORATE_VERBOSE");
 }
 
-void AddReadOption(CLI::App& command, std::string& text) {
-  command
-      .add_option("--read", text,
-                  "strong: as of now, confirmed by a quorum. eventual: what one node has, at once")
-      ->check(CLI::IsMember({"strong", "eventual"}))
-      ->envname("QUORATE_READ")
-      ->capture_default_str();
-}
-
-Level ParseLevel(std::string_view text) {
-  return text == "eventual" ? kEventual : kStrong;
-}
-
 }  // namespace quorate::tools

@@ -37,8 +37,4 @@ void CheckDuration(CLI::Option* option, std::chrono::microseconds least);
 
 void AddGlobalOptions(CLI::App& app, Settings& settings);
 
-// --read strong|eventual
-void AddReadOption(CLI::App& command, std::string& text);
-Level ParseLevel(std::string_view text);
-
 }  // namespace quorate::tools

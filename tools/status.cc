@@ -74,6 +74,10 @@ void AddDisk(Json& json, const DiskStatus& disk) {
   json["snapshot_kept_bytes"] = disk.snapshot_kept_bytes;
 }
 
+Json ToJson(const std::optional<std::chrono::microseconds>& time) {
+  return time ? Json(static_cast<double>(time->count()) / 1000) : Json();
+}
+
 Json ToJson(const NodeReport& report, std::uint64_t lag) {
   Json json;
   json["id"] = report.id != 0 ? Json(report.id) : Json();
@@ -90,7 +94,13 @@ Json ToJson(const NodeReport& report, std::uint64_t lag) {
   json["commit"] = status.commit;
   json["applied"] = status.applied;
   json["lag"] = lag;
-  json["age_ms"] = status.age ? Json(static_cast<double>(status.age->count()) / 1000) : Json();
+  json["age_ms"] = ToJson(status.age);
+  json["local_bound_ms"] = ToJson(status.local_bound);
+  json["typical_confirm_ms"] = status.typical_confirmation.count() > 0
+                                   ? ToJson(std::optional(status.typical_confirmation))
+                                   : Json();
+  json["sessions"] = status.sessions;
+  json["cluster_clock_ms"] = status.cluster_clock.count() / 1000;
   json["last_index"] = status.last_index;
   json["durable_index"] = status.durable_index;
   json["cluster_id"] = status.cluster_id;
@@ -118,9 +128,18 @@ std::string Uptime(std::chrono::milliseconds uptime) {
   return std::to_string(seconds / 86'400) + "d";
 }
 
-std::string Age(const NodeStatus& status) {
-  if (!status.age) return "-";
-  return std::to_string((status.age->count() + 999) / 1000) + "ms";
+// Rounded up: a bound must not shrink on its way to the reader.
+std::string Age(const std::optional<std::chrono::microseconds>& age) {
+  if (!age) return "-";
+  return std::to_string((age->count() + 999) / 1000) + "ms";
+}
+
+std::string Confirmation(const NodeStatus& status) {
+  if (status.typical_confirmation.count() == 0) return "-";
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1fms",
+                static_cast<double>(status.typical_confirmation.count()) / 1000);
+  return text;
 }
 
 // What a node is about that its line has no room for, and that somebody should know.
@@ -136,9 +155,9 @@ void PrintNotes(const NodeStatus& status) {
 
 void PrintTable(const std::vector<NodeReport>& reports,
                 const std::map<std::uint64_t, std::uint64_t>& lags) {
-  std::printf("%4s  %-13s %6s %6s %10s %10s %6s %7s %6s %6s %6s %7s  %-8s %s\n", "ID", "ROLE",
-              "TERM", "LEADER", "COMMIT", "APPLIED", "LAG", "AGE", "LOG", "DATA", "FREE", "UPTIME",
-              "VERSION", "ADDRESS");
+  std::printf("%4s  %-13s %6s %6s %10s %10s %6s %7s %7s %8s %6s %6s %6s %7s  %-8s %s\n", "ID",
+              "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "LAG", "AGE", "BOUND", "CONFIRM",
+              "LOG", "DATA", "FREE", "UPTIME", "VERSION", "ADDRESS");
   for (const NodeReport& report : reports) {
     const std::string id = report.id != 0 ? std::to_string(report.id) : "?";
     if (!report.status) {
@@ -150,14 +169,16 @@ void PrintTable(const std::vector<NodeReport>& reports,
     const NodeStatus& status = *report.status;
     const bool leads = status.role == "leader";
     const std::string leader = status.leader != 0 ? std::to_string(status.leader) : "-";
-    std::printf("%4s  %s%-13s%s %6lu %6s %10lu %10lu %6lu %7s %6s %6s %6s %7s  %-8s %s%s%s\n",
-                id.c_str(), leads ? Colour(STDOUT_FILENO, "32").c_str() : "", status.role.c_str(),
-                leads ? NoColour(STDOUT_FILENO).c_str() : "", status.term, leader.c_str(),
-                status.commit, status.applied, lags.at(report.id), Age(status).c_str(),
-                Bytes(status.disk.log_bytes).c_str(), Bytes(status.disk.database_bytes).c_str(),
-                Bytes(status.disk.free_bytes).c_str(), Uptime(status.uptime).c_str(),
-                status.version.c_str(), report.address.c_str(),
-                status.ready ? "" : "  not ready: ", status.not_ready_reason.c_str());
+    std::printf(
+        "%4s  %s%-13s%s %6lu %6s %10lu %10lu %6lu %7s %7s %8s %6s %6s %6s %7s  %-8s %s%s%s\n",
+        id.c_str(), leads ? Colour(STDOUT_FILENO, "32").c_str() : "", status.role.c_str(),
+        leads ? NoColour(STDOUT_FILENO).c_str() : "", status.term, leader.c_str(), status.commit,
+        status.applied, lags.at(report.id), Age(status.age).c_str(),
+        Age(status.local_bound).c_str(), Confirmation(status).c_str(),
+        Bytes(status.disk.log_bytes).c_str(), Bytes(status.disk.database_bytes).c_str(),
+        Bytes(status.disk.free_bytes).c_str(), Uptime(status.uptime).c_str(),
+        status.version.c_str(), report.address.c_str(),
+        status.ready ? "" : "  not ready: ", status.not_ready_reason.c_str());
     PrintNotes(status);
   }
 }
@@ -217,9 +238,10 @@ ExitCode Status(const Settings& settings) {
 Command AddStatus(CLI::App& app) {
   CLI::App* status = app.add_subcommand("status", "Show every node: role, term, indexes, age");
   status->footer(
-      "AGE bounds how old an answer from that node alone could be; LAG is how many committed "
-      "entries it has not "
-      "applied;\nLOG, DATA and FREE are bytes on its disk.\nExamples:\n  quorate status\n  quorate "
+      "AGE bounds how old an answer from that node alone could be now, BOUND how old at any moment "
+      "of the last\nten seconds: no smaller --read bounded: is always served without a leader, "
+      "whose CONFIRM takes so long there;\nLAG is how many committed entries it has not "
+      "applied; LOG, DATA and FREE are bytes on its disk.\nExamples:\n  quorate status\n  quorate "
       "--json status | jq 'select(.role == "
       "\"leader\")'\n"
       "Exit: 0 if a majority knows a leader, 5 if not, 6 if no node answers.");

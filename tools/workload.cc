@@ -1,5 +1,6 @@
 #include "tools/workload.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace quorate::tools {
@@ -32,6 +33,13 @@ double ReadShare(const std::string& name) {
   return 0;
 }
 
+Workload::Kind WriteKind(const std::string& name) {
+  if (name == "incr") return Workload::Kind::kIncrement;
+  if (name == "append") return Workload::Kind::kAppend;
+  if (name == "txn") return Workload::Kind::kTransaction;
+  return Workload::Kind::kPut;
+}
+
 }  // namespace
 
 Zipf::Zipf(std::uint64_t n, double theta)
@@ -51,7 +59,7 @@ std::uint64_t Zipf::operator()(Random& random) const {
 }
 
 Workload::Workload(const WorkloadSettings& settings)
-    : settings_(settings), read_share_(ReadShare(settings.name)) {
+    : settings_(settings), read_share_(ReadShare(settings.name)), write_(WriteKind(settings.name)) {
   if (settings.name.starts_with("ycsb") && settings.keys > 2) zipf_.emplace(settings.keys, kTheta);
   Random random(settings.seed);
   bytes_.resize(settings.value_bytes + kSpareBytes);
@@ -61,18 +69,15 @@ Workload::Workload(const WorkloadSettings& settings)
 Workload::Operation Workload::Next(Random& random) const {
   const bool read = read_share_ >= 1 || (read_share_ > 0 && Unit(random) < read_share_);
   const std::uint64_t key = zipf_ ? Scramble((*zipf_)(random)) : random();
-  return {.read = read, .key = key % settings_.keys};
+  return {.kind = read ? Kind::kGet : write_, .key = key % settings_.keys};
 }
 
 std::string_view Workload::Value(Random& random) const {
   return std::string_view(bytes_).substr(random() % kSpareBytes, settings_.value_bytes);
 }
 
-KeyName::KeyName(std::uint64_t number) {
-  text_[0] = 'u';
-  text_[1] = 's';
-  text_[2] = 'e';
-  text_[3] = 'r';
+KeyName::KeyName(std::uint64_t number, const char (&prefix)[5]) {
+  std::copy_n(prefix, 4, text_);
   for (std::size_t at = sizeof(text_); at > 4; number /= 10) {
     text_[--at] = static_cast<char>('0' + number % 10);
   }

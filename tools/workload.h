@@ -28,7 +28,7 @@ class Zipf {
 };
 
 struct WorkloadSettings {
-  std::string name = "put";  // put | get | ycsb-a | ycsb-b | ycsb-c
+  std::string name = "put";  // put | get | ycsb-a | ycsb-b | ycsb-c | incr | append | txn
   std::uint64_t keys = 100'000;
   std::size_t value_bytes = 128;
   std::uint64_t seed = 1;
@@ -39,9 +39,12 @@ class Workload {
  public:
   explicit Workload(const WorkloadSettings& settings);
 
+  enum class Kind { kGet, kPut, kIncrement, kAppend, kTransaction };
   struct Operation {
-    bool read = false;
+    Kind kind = Kind::kPut;
     std::uint64_t key = 0;
+
+    bool read() const { return kind == Kind::kGet; }
   };
   Operation Next(Random& random) const;
 
@@ -54,14 +57,15 @@ class Workload {
  private:
   WorkloadSettings settings_;
   double read_share_ = 0;
+  Kind write_ = Kind::kPut;
   std::optional<Zipf> zipf_;  // absent: uniform
   std::string bytes_;
 };
 
-// "user" and a number of 12 digits.
+// "user", or what is given of four characters, and a number of 12 digits.
 class KeyName {
  public:
-  explicit KeyName(std::uint64_t number);
+  explicit KeyName(std::uint64_t number, const char (&prefix)[5] = "user");
   std::string_view view() const { return {text_, sizeof(text_)}; }
 
  private:

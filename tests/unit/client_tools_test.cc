@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "tools/exit_code.h"
+#include "tools/explain.h"
 #include "tools/histogram.h"
 #include "tools/output.h"
 #include "tools/record_reader.h"
 #include "tools/settings.h"
+#include "tools/transaction_text.h"
 #include "tools/workload.h"
 
 namespace quorate::tools {
@@ -138,7 +140,159 @@ TEST(Output, CertificatesReadAsSentences) {
   certificate.basis = Basis::kReadIndex;
   EXPECT_EQ(Describe(certificate),
             "index 1093, term 7, node 3, current when asked (confirmed by a quorum)");
-  EXPECT_EQ(Describe({.node = 1, .applied_index = 2}), "index 2, term 0, node 1, of unknown age");
+  EXPECT_EQ(Describe(Certificate{.node = 1, .applied_index = 2}),
+            "index 2, term 0, node 1, of unknown age");
+  certificate.age = microseconds(9'010);
+  certificate.basis = Basis::kAnchor;
+  certificate.lag = 10;
+  EXPECT_EQ(Describe(certificate),
+            "index 1093, term 7, node 3, at most 9.1 ms old but for the last 10 entries (anchor)");
+  certificate.lag = 1;
+  certificate.basis = Basis::kNone;
+  EXPECT_EQ(Describe(certificate),
+            "index 1093, term 7, node 3, at most 9.1 ms old but for the last 1 entry (no bound "
+            "known)");
+}
+
+TEST(Output, AnSlaSaysWhichRungWasMetAndWhyNotTheOthers) {
+  const Sla sla = {{.level = kStrong}, {.level = StaleBy(std::chrono::milliseconds(200))}};
+  GetReply reply;
+  reply.certificate = {.node = 3,
+                       .term = 7,
+                       .applied_index = 1093,
+                       .age = microseconds(117'100),
+                       .basis = Basis::kAnchor};
+  reply.rung = 1;
+  Error error;
+  error.code = ErrorCode::kDeadline;
+  reply.misses.push_back({.rung = 0, .error = error});
+  EXPECT_EQ(Describe(reply, sla),
+            "index 1093, term 7, node 3, at most 118 ms old (anchor); rung 2 of 2, bounded:200ms; "
+            "not strong: DEADLINE");
+  EXPECT_EQ(Describe(reply, {}), Describe(reply.certificate));
+  Json json;
+  AddReadReply(json, reply, sla);
+  EXPECT_EQ(json.at("rung"), "bounded:200ms");
+  EXPECT_EQ(json.at("misses").at(0).at("rung"), "strong");
+  EXPECT_EQ(json.at("misses").at(0).at("error").at("code"), "DEADLINE");
+}
+
+TEST(Explain, SaysWhoWasAskedWhatItKnewAndWhatElseWouldCost) {
+  NodeView view{.node = 2, .role = "follower", .leader = 1, .decision = Decision::kRefused};
+  view.reason = "the newest anchor is 118 ms old, 50 ms were asked for";
+  view.applied = 90;
+  view.commit = 93;
+  view.local_age = microseconds(118'000);
+  view.anchor_age = microseconds(118'000);
+  view.anchor_index = 93;
+  view.waited_for_confirmation = microseconds(2'000);
+  view.caught_up = true;
+  Explanation explanation;
+  explanation.attempts.push_back({.address = "127.0.0.1:7002",
+                                  .node = 2,
+                                  .sent = microseconds(100),
+                                  .took = microseconds(2'400),
+                                  .refused = ErrorCode::kStale,
+                                  .detail = "too old",
+                                  .view = view});
+  NodeStatus status;
+  status.id = 2;
+  status.role = "follower";
+  status.leader = 1;
+  status.applied = 95;
+  status.age = microseconds(40'000);
+  status.local_bound = microseconds(64'000);
+  status.typical_confirmation = microseconds(800);
+  status.ready = true;
+  Explained explained{.level = StaleBy(std::chrono::milliseconds(50)),
+                      .name = "bounded:50ms",
+                      .explanation = &explanation,
+                      .nodes = {{.id = 2, .address = "127.0.0.1:7002", .status = status}}};
+  const std::string text = Describe(explained);
+  for (const char* part :
+       {"bounded:50ms", "+0.1 ms  node 2 (127.0.0.1:7002): refused STALE, after 2.4 ms",
+        "follower of node 1; applied 90 of 93 committed",
+        "newest anchor 118 ms old, at index 93, 3 entries not applied yet",
+        "waited 2.0 ms for the leader", "because: the newest anchor is 118 ms old",
+        "it says: too old", "64 ms", "~0.8 ms", "bounded:50ms costs"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  }
+  Json json = ToJson(explained);
+  EXPECT_EQ(json.at("attempts").at(0).at("view").at("anchor_age_ms"), 118.0);
+  EXPECT_EQ(json.at("attempts").at(0).at("refused"), "STALE");
+  EXPECT_EQ(json.at("nodes").at(0).at("cost_ms").at("bounded:50ms"), 0.8);
+  explained.level = StaleBy(std::chrono::milliseconds(100));
+  EXPECT_EQ(ToJson(explained).at("nodes").at(0).at("cost_ms").at("bounded:100ms"), 0);
+  explained.explanation = nullptr;
+  EXPECT_NE(Describe(explained).find("no node was asked"), std::string::npos);
+}
+
+TEST(TransactionText, ReadsEverySectionAndForm) {
+  const auto parsed = ParseTransaction(
+      "# a comment\n"
+      "if\n"
+      "  value owner = alice   # and another\n"
+      "  index stock > 1093\n"
+      "  value \"two words\" != \"#\\\"\\x00\\\\\"\n"
+      "  exists a\n  missing b\n"
+      "then\n"
+      "  put k \"\"\n\tincr n -3\n  incr m\n  append k x\\ny\n  del \"#d\"\n  get g\r\n"
+      "else\n  get stock");
+  ASSERT_TRUE(parsed) << parsed.error().detail;
+  ASSERT_EQ(parsed->when.size(), 5u);
+  EXPECT_EQ(parsed->when[0].key, "owner");
+  EXPECT_EQ(std::get<std::string>(parsed->when[0].with), "alice");
+  EXPECT_EQ(parsed->when[1].relation, Relation::kGreater);
+  EXPECT_EQ(std::get<std::uint64_t>(parsed->when[1].with), 1093u);
+  EXPECT_EQ(parsed->when[2].key, "two words");
+  EXPECT_EQ(std::get<std::string>(parsed->when[2].with), std::string("#\"\0\\", 4));
+  EXPECT_EQ(std::get<std::uint64_t>(parsed->when[4].with), 0u);
+  ASSERT_EQ(parsed->then.size(), 6u);
+  EXPECT_EQ(parsed->then[0].value, "");
+  EXPECT_EQ(parsed->then[1].by, -3);
+  EXPECT_EQ(parsed->then[2].by, 1);
+  EXPECT_EQ(parsed->then[3].value, "x\ny");
+  EXPECT_EQ(parsed->then[4].key, "#d");
+  EXPECT_EQ(parsed->then[5].key, "g");
+  ASSERT_EQ(parsed->otherwise.size(), 1u);
+}
+
+TEST(TransactionText, SaysWhichLineMakesNoSense) {
+  const std::map<std::string, std::string> bad = {
+      {"", "needs an operation"},
+      {"if\nexists k\n", "needs an operation"},
+      {"put k v\n", "line 1: expected 'if', 'then' or 'else'"},
+      {"then\n put k\n", "line 2: an operation is one of"},
+      {"then\n frobnicate k\n", "line 2: an operation is one of"},
+      {"then\n incr k 1.5\n", "'1.5' is not a number"},
+      {"then\n incr k 9223372036854775808\n", "is not a number of 64 bits"},
+      {"if\n index k = -1\nthen\n get k", "line 2: '-1' is not an index"},
+      {"if\n value k ~ v\nthen\n get k", "'~' is none of"},
+      {"if\n value k =\nthen\n get k", "a comparison is one of"},
+      {"then\n put k \"v\n", "line 2: a word in quotes has no end"},
+      {"then\n put k \"v\"w\n", "no blank behind it"},
+      {"then\n get k\nthen\n get k\n", "line 3: a second section 'then'"}};
+  for (const auto& [text, complaint] : bad) {
+    const auto parsed = ParseTransaction(text);
+    ASSERT_FALSE(parsed) << text;
+    EXPECT_EQ(parsed.error().code, ErrorCode::kInvalid);
+    EXPECT_NE(parsed.error().detail.find(complaint), std::string::npos) << text << "\n"
+                                                                        << parsed.error().detail;
+  }
+}
+
+TEST(TransactionText, RandomBytesAreReadToTheirEnd) {
+  std::mt19937_64 random(7);
+  constexpr std::string_view kPieces[] = {"if\n",   "then\n", "else\n", "get ", "put ", "\"",
+                                          "\\x0",   "\\",     "#",      "\n",   " ",    "k",
+                                          "value ", "= ",     "\xff",   "incr "};
+  int good = 0;
+  for (int round = 0; round < 5000; ++round) {
+    std::string text;
+    for (auto i = random() % 12; i > 0; --i) text += kPieces[random() % std::size(kPieces)];
+    if (ParseTransaction(text)) ++good;
+  }
+  EXPECT_GT(good, 10);
 }
 
 TEST(Output, BytesHaveAtMostFiveCharacters) {
@@ -200,6 +354,12 @@ TEST(ExitCodes, TellTheOutcomesApart) {
   EXPECT_EQ(code(ErrorCode::kCannotConnect, ErrorClass::kNotExecuted), 6);
   EXPECT_EQ(code(ErrorCode::kTooLarge, ErrorClass::kFinal), 2);
   EXPECT_EQ(code(ErrorCode::kInternal, ErrorClass::kFinal), 1);
+  EXPECT_EQ(code(ErrorCode::kStale, ErrorClass::kNotExecuted), 5);
+  EXPECT_EQ(code(ErrorCode::kFutureToken, ErrorClass::kFinal), 5);
+  EXPECT_EQ(code(ErrorCode::kSessionExpired, ErrorClass::kFinal), 5);
+  EXPECT_EQ(code(ErrorCode::kNotANumber, ErrorClass::kFinal), 1);
+  EXPECT_EQ(code(ErrorCode::kOutOfRange, ErrorClass::kFinal), 2);
+  EXPECT_EQ(code(ErrorCode::kValueTooLarge, ErrorClass::kFinal), 2);
 }
 
 TEST(Histogram, QuantilesAreWithinTheirBucketOfTheTruth) {
@@ -238,8 +398,9 @@ TEST(Workload, ZipfFavoursFewKeysAsItsLawSays) {
 }
 
 TEST(Workload, MixesReadsAndWritesAsNamed) {
-  const std::map<std::string, double> shares = {
-      {"put", 0}, {"get", 1}, {"ycsb-a", 0.5}, {"ycsb-b", 0.95}, {"ycsb-c", 1}};
+  const std::map<std::string, double> shares = {{"put", 0},       {"get", 1},    {"ycsb-a", 0.5},
+                                                {"ycsb-b", 0.95}, {"ycsb-c", 1}, {"incr", 0},
+                                                {"append", 0},    {"txn", 0}};
   for (const auto& [name, share] : shares) {
     const Workload workload({.name = name, .keys = 100, .value_bytes = 10});
     Random random(1);
@@ -247,7 +408,7 @@ TEST(Workload, MixesReadsAndWritesAsNamed) {
     for (int i = 0; i < 20'000; ++i) {
       const auto operation = workload.Next(random);
       ASSERT_LT(operation.key, 100u);
-      if (operation.read) ++reads;
+      if (operation.read()) ++reads;
     }
     EXPECT_NEAR(reads / 20'000.0, share, 0.02) << name;
     EXPECT_EQ(workload.Value(random).size(), 10u);

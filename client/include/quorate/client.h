@@ -3,27 +3,36 @@
 //   quorate::Client client({.endpoints = {"127.0.0.1:7001", "127.0.0.1:7002"}});
 //   auto put = client.Put("colour", "green");
 //   if (!put) std::cerr << put.error().detail << '\n';
-//   auto got = client.Get("colour", {.level = quorate::kEventual, .timeout = 50ms});
+//   auto got = client.Get("colour", {.level = quorate::StaleBy(200ms), .timeout = 50ms});
 //   if (got && got->found) std::cout << got->value << " at index " << got->revision << '\n';
+//
+// The other headers: level.h (how fresh a read must be), token.h (what a client has seen),
+// options.h, read.h and write.h (what calls take and answer), certificate.h, session.h (exactly
+// once), explanation.h (why a read was answered so), status.h (nodes, snapshots), result.h
+// (errors).
 //
 // Every call also comes as Async..., with any Asio completion token of signature void(Result<T>): a
 // callback, boost::asio::use_future, boost::asio::use_awaitable.
 //
 // What to rely on:
 // - One deadline bounds a call: queueing, dialling, retries and reply. When it passes the call
-// completes at once,
-//   and its connection lives on.
+//   completes at once, and its connection lives on.
 // - What was certainly not executed is tried again, with jittered exponential back-off, until the
-// deadline. A write
-//   is never sent again once it may have been executed: it ends with ErrorClass::kUnknown. Reads
-//   are always tried again.
-// - Writes and strong reads go to the leader, which is found and followed; eventual reads stay with
-// one node, chosen
-//   at random. There is one connection to a node, dialled when first needed; calls share it.
+//   deadline. A write is never sent again once it may have been executed: it ends with
+//   ErrorClass::kUnknown. With a Session it is sent again, and executed once. Reads are always
+//   tried again.
+// - A client reads its own writes and never goes back, whichever node answers and whatever the
+// level
+//   (Options::session_guarantees).
+// - Writes and strong reads go to the leader, which is found and followed; other reads stay with
+// one
+//   node, chosen at random, until it fails or refuses them. There is one connection to a node,
+//   dialled when first needed; calls share it.
 // - When every endpoint refuses, calls end with kCannotConnect after about a tenth of a second, not
-// at the deadline.
+//   at the deadline.
 // - Keys of 1 byte to 4 KiB, values of up to 1 MiB. Calls beyond Options::max_pending_bytes fail
-// with kOverloaded.
+//   with kOverloaded.
+// - No call throws, but for the one misuse named below.
 #pragma once
 
 #include <boost/asio/associated_executor.hpp>
@@ -41,24 +50,16 @@
 #include <vector>
 
 #include "quorate/handler.h"
+#include "quorate/level.h"
+#include "quorate/options.h"
+#include "quorate/read.h"
 #include "quorate/result.h"
-#include "quorate/types.h"
+#include "quorate/session.h"
+#include "quorate/status.h"
+#include "quorate/token.h"
+#include "quorate/write.h"
 
 namespace quorate {
-
-struct Options {
-  // host:port of some nodes; the others are learned from these. At least one, at most 64 are kept.
-  std::vector<std::string> endpoints{};
-  // Nodes of any other cluster are refused. Zero: the first node that answers decides.
-  std::uint64_t cluster_id = 0;
-  std::string name = "quorate-client";      // for the nodes' logs; at most 128 bytes
-  std::chrono::milliseconds timeout{2000};  // of calls that name none
-  // A node that has not answered a dial in this time is passed over. The call's own deadline still
-  // holds.
-  std::chrono::milliseconds dial_timeout{500};
-  // Of requests that have not completed, over all nodes.
-  std::size_t max_pending_bytes = std::size_t{64} << 20;
-};
 
 namespace internal {
 class Core;
@@ -67,16 +68,15 @@ struct CallDeleter {
   void operator()(Call* call) const;
 };
 using CallPtr = std::unique_ptr<Call, CallDeleter>;
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<WriteReply> handler);
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<GetReply> handler);
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<ScanPage> handler);
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<NodeStatus> handler);
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<SnapshotTaken> handler);
-void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<std::string> handler);
+// For the reply types of Client's calls only.
+template <typename T>
+void Submit(const std::shared_ptr<Core>& core, CallPtr call, Handler<T> handler);
 }  // namespace internal
 
 // Thread-safe, except for destruction. Handlers run on the loop's thread, or on their associated
-// executor if they have one; those that take long hold up everything else on the loop.
+// executor if they have one; those that take long hold up everything else on the loop. What a
+// handler throws reaches whoever runs the loop; the owned thread reports it to Observer::on_log and
+// goes on.
 class Client {
  public:
   // Owns one thread, which runs the loop until the client is destroyed.
@@ -92,22 +92,44 @@ class Client {
   Client(Client&&) = delete;
 
   // Completes every outstanding call now with kClosed (kUnknown for writes that may have been
-  // sent). Later calls fail with kClosed, too.
+  // sent). Later calls fail with kClosed, too. Sessions are left to end by themselves.
   void Close();
 
   // ---- Blocking. Not from a handler: that would wait for itself, and throws std::logic_error.
   // ----
 
-  Result<WriteReply> Put(std::string_view key, std::string_view value, const CallOptions& o = {});
-  Result<WriteReply> Delete(std::string_view key, const CallOptions& o = {});
+  Result<WriteReply> Put(std::string_view key, std::string_view value, const WriteOptions& o = {});
+  Result<WriteReply> Delete(std::string_view key, const WriteOptions& o = {});
   // Sets the key if the expectation holds; otherwise changes nothing and fails with kCompareFailed.
   Result<WriteReply> CompareAndSet(std::string_view key, const Expectation& expect,
-                                   std::string_view value, const CallOptions& o = {});
+                                   std::string_view value, const WriteOptions& o = {});
+  // Adds to a decimal number of 64 bits; an absent key counts as 0. The sum is in the reply.
+  // kNotANumber, kOutOfRange: nothing was changed.
+  Result<WriteReply> Increment(std::string_view key, std::int64_t by, const WriteOptions& o = {});
+  // Puts bytes behind the value; an absent key counts as empty. kValueTooLarge: nothing was
+  // changed.
+  Result<WriteReply> Append(std::string_view key, std::string_view value,
+                            const WriteOptions& o = {});
+  Result<TransactionReply> Execute(const Transaction& transaction, const WriteOptions& o = {});
+  // One step: deletes the first max_keys (1 to 1,000) keys of the range, atomically, and says where
+  // to go on. Several steps together are not atomic.
+  Result<DeleteRangeReply> DeleteRange(const Range& range, std::uint32_t max_keys,
+                                       const WriteOptions& o = {});
+
+  // Kept alive until it is closed or lost, or the client is.
+  Result<Session> OpenSession(const SessionOptions& options = {}, const CallOptions& o = {});
+  // Ends it, and deletes the keys attached to it.
+  Result<WriteReply> CloseSession(const Session& session, const CallOptions& o = {});
+
   Result<GetReply> Get(std::string_view key, const ReadOptions& o = {});
+  // All at one index. At most 1,000 keys, together of at most 63 KiB; keys and values of the answer at
+  // most 1 MiB.
+  Result<MultiGetReply> MultiGet(const std::vector<std::string>& keys, const ReadOptions& o = {});
   Result<ScanPage> Scan(const Range& range, const ScanOptions& o = {});
   // The page after the one that gave `cursor`. kCursorExpired if the cursor is too old or its
   // connection broke.
   Result<ScanPage> ScanNext(Cursor cursor, const ScanOptions& o = {});
+
   Result<NodeStatus> Status(std::string_view endpoint, const CallOptions& o = {});
   // Has CallOptions::node take a snapshot of its state now. Large ones take a while: give it a
   // timeout of minutes.
@@ -118,57 +140,114 @@ class Client {
   // The nodes known so far: the endpoints, then those learned.
   std::vector<Member> Members();
 
+  // ---- What this client has seen. Never wait; from any thread, handlers included. ----
+
+  // Everything that its replies and acknowledged writes have shown; false: nothing yet.
+  Token Seen() const;
+  // From now on reads include this as well (unless session guarantees are off). A token of another
+  // history replaces what was seen: reads fail with kDiverged unless the cluster is of that
+  // history.
+  void Include(const Token& token);
+
   // ---- Asynchronous. Arguments are copied before the call returns; handlers are never called
   // before it does. ----
 
-  template <typename Token>
-  auto AsyncPut(std::string_view key, std::string_view value, const CallOptions& o, Token&& token) {
-    return Initiate<WriteReply>(MakePut(key, value, o), std::forward<Token>(token));
+  template <typename CompletionToken>
+  auto AsyncPut(std::string_view key, std::string_view value, const WriteOptions& o,
+                CompletionToken&& token) {
+    return Initiate<WriteReply>(MakePut(key, value, o), std::forward<CompletionToken>(token));
   }
-  template <typename Token>
-  auto AsyncDelete(std::string_view key, const CallOptions& o, Token&& token) {
-    return Initiate<WriteReply>(MakeDelete(key, o), std::forward<Token>(token));
+  template <typename CompletionToken>
+  auto AsyncDelete(std::string_view key, const WriteOptions& o, CompletionToken&& token) {
+    return Initiate<WriteReply>(MakeDelete(key, o), std::forward<CompletionToken>(token));
   }
-  template <typename Token>
+  template <typename CompletionToken>
   auto AsyncCompareAndSet(std::string_view key, const Expectation& expect, std::string_view value,
-                          const CallOptions& o, Token&& token) {
+                          const WriteOptions& o, CompletionToken&& token) {
     return Initiate<WriteReply>(MakeCompareAndSet(key, expect, value, o),
-                                std::forward<Token>(token));
+                                std::forward<CompletionToken>(token));
   }
-  template <typename Token>
-  auto AsyncGet(std::string_view key, const ReadOptions& o, Token&& token) {
-    return Initiate<GetReply>(MakeGet(key, o), std::forward<Token>(token));
+  template <typename CompletionToken>
+  auto AsyncIncrement(std::string_view key, std::int64_t by, const WriteOptions& o,
+                      CompletionToken&& token) {
+    return Initiate<WriteReply>(MakeIncrement(key, by, o), std::forward<CompletionToken>(token));
   }
-  template <typename Token>
-  auto AsyncScan(const Range& range, const ScanOptions& o, Token&& token) {
-    return Initiate<ScanPage>(MakeScan(range, o), std::forward<Token>(token));
+  template <typename CompletionToken>
+  auto AsyncAppend(std::string_view key, std::string_view value, const WriteOptions& o,
+                   CompletionToken&& token) {
+    return Initiate<WriteReply>(MakeAppend(key, value, o), std::forward<CompletionToken>(token));
   }
-  template <typename Token>
-  auto AsyncScanNext(Cursor cursor, const ScanOptions& o, Token&& token) {
-    return Initiate<ScanPage>(MakeScanNext(cursor, o), std::forward<Token>(token));
+  template <typename CompletionToken>
+  auto AsyncExecute(const Transaction& transaction, const WriteOptions& o,
+                    CompletionToken&& token) {
+    return Initiate<TransactionReply>(MakeExecute(transaction, o),
+                                      std::forward<CompletionToken>(token));
   }
-  template <typename Token>
-  auto AsyncStatus(std::string_view endpoint, const CallOptions& o, Token&& token) {
-    return Initiate<NodeStatus>(MakeStatus(endpoint, o), std::forward<Token>(token));
+  template <typename CompletionToken>
+  auto AsyncDeleteRange(const Range& range, std::uint32_t max_keys, const WriteOptions& o,
+                        CompletionToken&& token) {
+    return Initiate<DeleteRangeReply>(MakeDeleteRange(range, max_keys, o),
+                                      std::forward<CompletionToken>(token));
   }
-  template <typename Token>
-  auto AsyncSnapshot(const CallOptions& o, Token&& token) {
-    return Initiate<SnapshotTaken>(MakeSnapshot(o), std::forward<Token>(token));
+  template <typename CompletionToken>
+  auto AsyncOpenSession(const SessionOptions& options, const CallOptions& o,
+                        CompletionToken&& token) {
+    return Initiate<Session>(MakeOpenSession(options, o), std::forward<CompletionToken>(token));
   }
-  template <typename Token>
-  auto AsyncReadSnapshot(const SnapshotPiece& piece, const CallOptions& o, Token&& token) {
-    return Initiate<std::string>(MakeReadSnapshot(piece, o), std::forward<Token>(token));
+  template <typename CompletionToken>
+  auto AsyncCloseSession(const Session& session, const CallOptions& o, CompletionToken&& token) {
+    return Initiate<WriteReply>(MakeCloseSession(session, o), std::forward<CompletionToken>(token));
+  }
+  template <typename CompletionToken>
+  auto AsyncGet(std::string_view key, const ReadOptions& o, CompletionToken&& token) {
+    return Initiate<GetReply>(MakeGet(key, o), std::forward<CompletionToken>(token));
+  }
+  template <typename CompletionToken>
+  auto AsyncMultiGet(const std::vector<std::string>& keys, const ReadOptions& o,
+                     CompletionToken&& token) {
+    return Initiate<MultiGetReply>(MakeMultiGet(keys, o), std::forward<CompletionToken>(token));
+  }
+  template <typename CompletionToken>
+  auto AsyncScan(const Range& range, const ScanOptions& o, CompletionToken&& token) {
+    return Initiate<ScanPage>(MakeScan(range, o), std::forward<CompletionToken>(token));
+  }
+  template <typename CompletionToken>
+  auto AsyncScanNext(Cursor cursor, const ScanOptions& o, CompletionToken&& token) {
+    return Initiate<ScanPage>(MakeScanNext(cursor, o), std::forward<CompletionToken>(token));
+  }
+  template <typename CompletionToken>
+  auto AsyncStatus(std::string_view endpoint, const CallOptions& o, CompletionToken&& token) {
+    return Initiate<NodeStatus>(MakeStatus(endpoint, o), std::forward<CompletionToken>(token));
+  }
+  template <typename CompletionToken>
+  auto AsyncSnapshot(const CallOptions& o, CompletionToken&& token) {
+    return Initiate<SnapshotTaken>(MakeSnapshot(o), std::forward<CompletionToken>(token));
+  }
+  template <typename CompletionToken>
+  auto AsyncReadSnapshot(const SnapshotPiece& piece, const CallOptions& o,
+                         CompletionToken&& token) {
+    return Initiate<std::string>(MakeReadSnapshot(piece, o), std::forward<CompletionToken>(token));
   }
 
  private:
   struct IoThread;
 
   static internal::CallPtr MakePut(std::string_view key, std::string_view value,
-                                   const CallOptions& o);
-  static internal::CallPtr MakeDelete(std::string_view key, const CallOptions& o);
+                                   const WriteOptions& o);
+  static internal::CallPtr MakeDelete(std::string_view key, const WriteOptions& o);
   static internal::CallPtr MakeCompareAndSet(std::string_view key, const Expectation& expect,
-                                             std::string_view value, const CallOptions& o);
+                                             std::string_view value, const WriteOptions& o);
+  static internal::CallPtr MakeIncrement(std::string_view key, std::int64_t by,
+                                         const WriteOptions& o);
+  static internal::CallPtr MakeAppend(std::string_view key, std::string_view value,
+                                      const WriteOptions& o);
+  static internal::CallPtr MakeExecute(const Transaction& transaction, const WriteOptions& o);
+  static internal::CallPtr MakeDeleteRange(const Range& range, std::uint32_t max_keys,
+                                           const WriteOptions& o);
+  static internal::CallPtr MakeOpenSession(const SessionOptions& options, const CallOptions& o);
+  static internal::CallPtr MakeCloseSession(const Session& session, const CallOptions& o);
   static internal::CallPtr MakeGet(std::string_view key, const ReadOptions& o);
+  static internal::CallPtr MakeMultiGet(const std::vector<std::string>& keys, const ReadOptions& o);
   static internal::CallPtr MakeScan(const Range& range, const ScanOptions& o);
   static internal::CallPtr MakeScanNext(Cursor cursor, const ScanOptions& o);
   static internal::CallPtr MakeStatus(std::string_view endpoint, const CallOptions& o);
@@ -177,9 +256,9 @@ class Client {
 
   // The call is complete in itself: a lazy token (use_awaitable) may start it after the arguments
   // are gone.
-  template <typename T, typename Token>
-  auto Initiate(internal::CallPtr call, Token&& token) {
-    return boost::asio::async_initiate<Token, void(Result<T>)>(
+  template <typename T, typename CompletionToken>
+  auto Initiate(internal::CallPtr call, CompletionToken&& token) {
+    return boost::asio::async_initiate<CompletionToken, void(Result<T>)>(
         [core = core_, loop = loop_](auto handler, internal::CallPtr started) {
           auto complete = [loop, handler = std::move(handler)](Result<T> result) mutable {
             const auto own = loop->get_executor();
@@ -192,7 +271,7 @@ class Client {
                   std::move(handler)(std::move(result));
                 });
           };
-          internal::Submit(core, std::move(started), Handler<T>(std::move(complete)));
+          internal::Submit<T>(core, std::move(started), Handler<T>(std::move(complete)));
         },
         token, std::move(call));
   }

@@ -3,12 +3,15 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
 
 namespace quorate {
+
+struct Explanation;  // quorate/explanation.h
 
 // Codes below 1000 are the nodes' own (client/proto/wire.proto); those from 1000 on are found by
 // this library.
@@ -23,11 +26,11 @@ enum class ErrorCode : std::uint16_t {
   // Reads that were refused rather than answered worse than asked.
   kNoQuorum = 20,     // age: since leadership was last confirmed
   kNotCaughtUp = 21,  // have, want: indexes
-  kStale = 22,        // age; have, want: ages in microseconds
+  kStale = 22,        // age; have, want: indexes, what is applied and what the bound needs
   kLeaderChanged = 23,
-  kFutureToken = 24,
-  kDiverged = 25,
-  kClockJump = 26,
+  kFutureToken = 24,  // have, want: indexes; nothing beyond `have` is committed
+  kDiverged = 25,     // the token is of another cluster, or of one since restored from a backup
+  kClockJump = 26,    // the node's clock went back: it can prove no age for a moment
   // The time was up. error_class says whether a write may still take effect.
   kDeadline = 40,
   // Final.
@@ -40,12 +43,20 @@ enum class ErrorCode : std::uint16_t {
   kCursorExpired = 66,
   kTooMany = 67,
   kInternal = 68,
-  kSnapshotGone = 69,  // the node no longer keeps it
+  kSnapshotGone = 69,   // the node no longer keeps it
+  kNotANumber = 70,     // Increment: the value is not a decimal number of 64 bits
+  kOutOfRange = 71,     // Increment: the sum does not fit into 64 bits
+  kValueTooLarge = 72,  // Append: have, want: bytes, limit
+  // Of one attempt of a session's write: it was not executed. error_class speaks of all attempts.
+  kSessionExpired = 80,  // or closed, or never opened in this history
+  kSessionSeqGone = 81,
+  kOutOfOrder = 82,  // an ordered session's write, after one that was not executed
 
   kCannotConnect = 1000,   // no endpoint could be reached
   kConnectionLost = 1001,  // it broke after the request may have been sent
   kClosed = 1002,          // Client::Close() was called
   kUnknownNode = 1003,     // the pinned node is not a member that any endpoint knows
+  kCancelled = 1004,       // by its Cancellation
 };
 
 // "NO_LEADER", "CANNOT_CONNECT", ...: for logs and --json.
@@ -72,7 +83,12 @@ struct Error {
   LeaderHint leader;       // where the refusing node saw the leader
   std::uint64_t have = 0;  // the numbers of a refusal; their meaning is at the code
   std::uint64_t want = 0;
-  std::optional<std::chrono::microseconds> age;
+  std::optional<std::chrono::microseconds> age{};  // of what the refusing node had
+  // Reads: the smallest age that any of the nodes asked could prove.
+  std::optional<std::chrono::microseconds> best_age{};
+  // Why a confirmation through the leader did not help a refused read: kNoLeader, kNoQuorum, ...
+  std::optional<ErrorCode> because{};
+  std::shared_ptr<const Explanation> explanation{};  // if it was asked for
 
   // Whether a write may have taken effect in spite of this error. Never true of reads.
   bool maybe_applied() const { return error_class == ErrorClass::kUnknown; }
