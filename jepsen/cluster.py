@@ -266,6 +266,13 @@ class Cluster:
         """The leading node, once a majority agrees on one."""
         return self.nodes[wait_until(self.leader_id, timeout, lambda: "no leader\n" + self.logs())]
 
+    def wait_another_leader(self, than, timeout=15):
+        """The node that leads instead of `than` (a node), once a majority agrees on it."""
+        def another():
+            leader = self.leader_id()
+            return leader if leader and leader != than.id else None
+        return self.nodes[wait_until(another, timeout, lambda: f"no leader instead of {than.id}\n" + self.logs())]
+
     def wait_ready(self, timeout=30):
         for node in self:
             def state(node=node):

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field
 
 VERSION = 1
-HELLO, WRITE, GET, SCAN, STATUS = 1, 2, 3, 4, 5
+HELLO, WRITE, GET, SCAN, STATUS, MULTI_GET = 1, 2, 3, 4, 5, 8
 FLAG_REPLY = 1
 FRAME = struct.Struct("<IBBHQI")  # length, version, type, flags, request id, header length
 MAX_KEY_BYTES = 4 << 10
@@ -26,6 +26,7 @@ class Code(enum.IntEnum):
     OVERLOADED = 3
     SHUTTING_DOWN = 4
     SUPERSEDED = 5
+    DISK_FULL = 6
     NO_QUORUM = 20
     NOT_CAUGHT_UP = 21
     STALE = 22
@@ -43,12 +44,21 @@ class Code(enum.IntEnum):
     CURSOR_EXPIRED = 66
     TOO_MANY = 67
     INTERNAL = 68
+    SNAPSHOT_GONE = 69
+    NOT_A_NUMBER = 70
+    OUT_OF_RANGE = 71
+    VALUE_TOO_LARGE = 72
+    SESSION_EXPIRED = 80
+    SESSION_SEQ_GONE = 81
+    OUT_OF_ORDER = 82
 
 
-# A write that was answered with anything else may still take effect.
-NOT_EXECUTED = {Code.NOT_LEADER, Code.NO_LEADER, Code.OVERLOADED, Code.SHUTTING_DOWN, Code.SUPERSEDED,
+# A write that was answered with anything else may still take effect. Of this attempt alone: what is sent again under the same
+# session and number may have been executed by an earlier one.
+NOT_EXECUTED = {Code.NOT_LEADER, Code.NO_LEADER, Code.OVERLOADED, Code.SHUTTING_DOWN, Code.SUPERSEDED, Code.DISK_FULL,
                 Code.COMPARE_FAILED, Code.INVALID, Code.TOO_LARGE, Code.PROTOCOL, Code.WRONG_CLUSTER, Code.UNSUPPORTED,
-                Code.TOO_MANY}
+                Code.TOO_MANY, Code.NOT_A_NUMBER, Code.OUT_OF_RANGE, Code.VALUE_TOO_LARGE, Code.SESSION_EXPIRED,
+                Code.SESSION_SEQ_GONE, Code.OUT_OF_ORDER}
 
 
 class NotSent(Exception):
@@ -81,6 +91,10 @@ def encode(*fields):
         else:
             out += varint(number << 3 | 2) + varint(len(value)) + value
     return bytes(out)
+
+
+def zigzag(number):
+    return number << 1 if number >= 0 else (-number << 1) - 1
 
 
 def fixed64(number, value):
@@ -123,7 +137,7 @@ def first(fields, number, default=0):
     return fields[number][-1] if number in fields else default
 
 
-# ---- Frames and replies ----
+# ---- Frames ----
 
 def frame(kind, request_id, header, body=b"", flags=0):
     length = FRAME.size - 4 + len(header) + len(body)
@@ -134,25 +148,122 @@ def hello_frame(cluster_id=0, protocol=VERSION):
     return frame(HELLO, 0, encode((1, protocol)) + fixed64(2, cluster_id) + encode((3, b"jepsen")))
 
 
-def put_command(key, value):
-    return encode((1, encode((1, key), (2, value))))
+# ---- Commands ----
+
+def put_command(key, value, attach=False, return_previous=False):
+    return encode((1, _put(key, value, attach, return_previous)))
+
+
+def _put(key, value, attach=False, return_previous=False):
+    return encode((1, key), (2, value), (3, int(return_previous) or None), (4, int(attach) or None))
 
 
 def delete_command(key):
     return encode((2, encode((1, key))))
 
 
-def compare_command(key, value, mod_index):
-    return encode((3, encode((1, key), (2, value), (3, mod_index))))
+def compare_command(key, value, mod_index, attach=False):
+    """mod_index 0: the key must be absent."""
+    return encode((3, encode((1, key), (2, value), (3, mod_index), (5, int(attach) or None))))
 
 
-def freshness(level):
-    if level == "strong":
-        return encode((1, 0))
-    if level == "eventual":
-        return b""
-    raise ValueError(level)
+def increment_command(key, by=1):
+    return encode((4, encode((1, key), (2, zigzag(by)))))
 
+
+def append_command(key, value):
+    return encode((5, encode((1, key), (2, value))))
+
+
+def transaction_command(compare=(), then=(), otherwise=()):
+    """compare: (key, mod_index) pairs that must be equal. The others: operations, made by operation()."""
+    return encode((6, encode(*((1, encode((1, key), (3, index))) for key, index in compare),
+                             *((2, one) for one in then), *((3, one) for one in otherwise))))
+
+
+def operation(kind, key, value=b""):
+    number = {"put": 1, "delete": 2, "increment": 3, "append": 4, "get": 5}[kind]
+    body = {"put": lambda: encode((1, key), (2, value)), "delete": lambda: encode((1, key)),
+            "increment": lambda: encode((1, key), (2, zigzag(value))), "append": lambda: encode((1, key), (2, value)),
+            "get": lambda: key}[kind]()
+    return encode((number, body))
+
+
+def delete_range_command(begin, end, max_keys):
+    return encode((7, encode((1, begin), (2, end), (3, max_keys))))
+
+
+def open_session_command(ttl_us):
+    return encode((8, encode((1, ttl_us))))
+
+
+def keep_session_command(session):
+    return encode((9, encode((1, session))))
+
+
+def close_session_command(session):
+    return encode((10, encode((1, session))))
+
+
+def in_session(command, session, seq, acked_below=0, ordered=False):
+    """The same command, to be executed once under that number."""
+    return command + encode((14, encode((1, session), (2, seq), (3, acked_below), (4, int(ordered) or None))))
+
+
+# ---- Freshness ----
+
+@dataclass(frozen=True)
+class Token:
+    cluster_id: int = 0
+    incarnation: int = 0
+    term: int = 0
+    index: int = 0
+
+    def encode(self):
+        return fixed64(1, self.cluster_id) + fixed64(2, self.incarnation) + encode((3, self.term), (4, self.index))
+
+
+ON_UNMET = {"wait": 0, "refuse": 1, "serve": 2}
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """What a read asks for; nothing set: an eventual read."""
+    max_age_us: int | None = None
+    max_lag: int | None = None
+    token: Token | None = None
+    on_unmet: str = "wait"
+    explain: bool = False
+
+    def encode(self):
+        return encode((1, self.max_age_us), (2, self.max_lag), (3, self.token.encode() if self.token else None),
+                      (4, ON_UNMET[self.on_unmet]), (5, int(self.explain)))
+
+    @property
+    def name(self):
+        if self.max_age_us == 0:
+            return "strong"
+        if self.max_age_us is not None:
+            return "bounded"
+        return "session" if self.token else "eventual"
+
+
+STRONG, EVENTUAL = Freshness(max_age_us=0), Freshness()
+
+
+def bounded(seconds, lag=None, on_unmet="wait"):
+    return Freshness(round(seconds * 1e6), lag, on_unmet=on_unmet)
+
+
+def session(token, on_unmet="wait"):
+    return Freshness(token=token, on_unmet=on_unmet)
+
+
+def as_freshness(level):
+    return {"strong": STRONG, "eventual": EVENTUAL}[level] if isinstance(level, str) else level
+
+
+# ---- Replies ----
 
 @dataclass
 class Certificate:
@@ -162,6 +273,11 @@ class Certificate:
     age_us: int | None = None
     basis: str = "none"
     waited_us: int = 0
+    entry_term: int = 0
+    fresh_index: int = 0
+    via_leader: bool = False
+    lag: int = 0
+    incarnation: int = 0
 
 
 @dataclass
@@ -173,29 +289,49 @@ class Reply:
     mod_index: int = 0
     value: bytes = b""
     certificate: Certificate = field(default_factory=Certificate)
+    repeated: bool = False
+    have: int = 0        # these four: of a refusal
+    want: int = 0
+    age_us: int = 0
+    because: Code = Code.OK
+    explained: bool = False
 
     @property
     def ok(self):
         return self.code == Code.OK
 
+    @property
+    def result(self):
+        """The WriteResult of a write, as decode() gives it."""
+        return decode(self.value)
+
+    @property
+    def number(self):
+        """The sum, of an increment."""
+        return int(first(self.result, 1, b""))
+
 
 def parse_error(data):
+    """A Reply with nothing but the refusal."""
     fields = decode(data)
     hint = decode(first(fields, 3, b""))
-    return Code(first(fields, 1)), first(fields, 2, b"").decode(errors="replace"), first(hint, 1)
+    return Reply(code=Code(first(fields, 1)), message=first(fields, 2, b"").decode(errors="replace"), leader_hint=first(hint, 1),
+                 have=first(fields, 4), want=first(fields, 5), age_us=first(fields, 6), because=Code(first(fields, 7)))
 
 
 def parse_certificate(data):
     fields = decode(data)
     return Certificate(node=first(fields, 1), term=first(fields, 2), applied_index=first(fields, 3),
-                       age_us=first(fields, 5, None), basis=BASIS[first(fields, 6)], waited_us=first(fields, 8))
+                       age_us=first(fields, 5, None), basis=BASIS[first(fields, 6)], waited_us=first(fields, 8),
+                       entry_term=first(fields, 4), fresh_index=first(fields, 7), via_leader=bool(first(fields, 9)),
+                       lag=first(fields, 10), incarnation=first(fields, 11))
 
 
 def parse_reply(header, body):
     fields = decode(header)
-    reply = Reply(mod_index=first(fields, 3), found=bool(first(fields, 4)), value=body)
-    if 1 in fields:
-        reply.code, reply.message, reply.leader_hint = parse_error(fields[1][-1])
+    reply = parse_error(fields[1][-1]) if 1 in fields else Reply()
+    reply.mod_index, reply.found, reply.value = first(fields, 3), bool(first(fields, 4)), body
+    reply.explained, reply.repeated = 5 in fields, bool(first(fields, 6))
     if 2 in fields:
         reply.certificate = parse_certificate(fields[2][-1])
     return reply
@@ -218,10 +354,11 @@ class Connection:
         fields = decode(header)
         self.node_id = first(fields, 5)
         self.cluster_id = first(fields, 3)
+        self.incarnation = first(fields, 4)
         if 1 in fields:
-            code, message, _ = parse_error(fields[1][-1])
+            refusal = parse_error(fields[1][-1])
             self.close()
-            raise NotSent(f"{code.name}: {message}")
+            raise NotSent(f"{refusal.code.name}: {refusal.message}")
 
     def close(self):
         if hasattr(self, "socket"):
@@ -283,5 +420,22 @@ class Connection:
         return self.get_many([key], level, deadline_ms)[0]
 
     def get_many(self, keys, level="strong", deadline_ms=1000):
-        header = encode((1, encode((1, deadline_ms))), (2, freshness(level)))
+        """Each on its own; see multi_get."""
+        header = encode((1, encode((1, deadline_ms))), (2, as_freshness(level).encode()))
         return self.call_many([(GET, header, key) for key in keys])
+
+    def multi_get(self, keys, level="strong", deadline_ms=1000):
+        """All at one index: the reply, and a dict of key -> (value, mod_index) of those that exist."""
+        header = encode((1, encode((1, deadline_ms))), (2, as_freshness(level).encode()), *((3, key) for key in keys))
+        reply = self.call_many([(MULTI_GET, header, b"")])[0]
+        items = map(decode, decode(reply.value).get(1, [])) if reply.ok else ()
+        return reply, {first(item, 1, b""): (first(item, 2, b""), first(item, 3)) for item in items}
+
+    def send_write(self, command, deadline_ms=1000):
+        """Sends it, and does not wait for an answer."""
+        self._send([(WRITE, encode((1, deadline_ms)), command)])
+
+    def token(self, reply):
+        """What a client has seen that has got this reply."""
+        seen = reply.certificate
+        return Token(self.cluster_id, seen.incarnation, seen.entry_term, seen.applied_index)

@@ -195,7 +195,7 @@ class BadInput(ClusterTest):
         with socket.create_connection(self.leader.address, timeout=5) as peer:
             peer.sendall(wire.hello_frame())
             before = self.leader.usage()[1]
-            header = wire.encode((1, wire.encode((1, 2000))), (2, wire.freshness("strong")))
+            header = wire.encode((1, wire.encode((1, 2000))), (2, wire.STRONG.encode()))
             peer.settimeout(1)
             try:
                 for n in range(2000):

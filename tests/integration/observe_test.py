@@ -147,7 +147,7 @@ class JsonLogs(ClusterTest):
     def test_a_request_can_be_found_by_the_name_its_client_gave_it(self):
         name = b'order "17"\n'
         with Connection(self.cluster[1].address) as connection:
-            connection.call_many([(wire.GET, wire.encode((1, wire.encode((1, 1000), (2, name))), (2, wire.freshness("strong"))),
+            connection.call_many([(wire.GET, wire.encode((1, wire.encode((1, 1000), (2, name))), (2, wire.STRONG.encode())),
                                    b"k")])
 
         def lines_with_the_name():
