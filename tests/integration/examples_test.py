@@ -46,11 +46,14 @@ class Examples(ClusterTest):
         out = self.example("coroutine_pipeline")
         self.assertIn("1000 increments, 0 failed, counter 1000", out)
         done = threading.Event()
-        runs = []
+        runs, failures = [], []
 
         def increment():
-            while not done.is_set():
-                runs.append(self.example("coroutine_pipeline", timeout=120))
+            try:
+                while not done.is_set():
+                    runs.append(self.example("coroutine_pipeline", timeout=120))
+            except Exception as error:
+                failures.append(error)
 
         worker = threading.Thread(target=increment)
         worker.start()
@@ -64,6 +67,7 @@ class Examples(ClusterTest):
         done.set()
         worker.join()
         print(f"{len(runs)} runs of 1000 increments")
+        self.assertEqual(failures, [])
         self.assertGreater(len(runs), 1)
         for out in runs:
             self.assertIn("1000 increments, 0 failed, counter 1000", out)
