@@ -4,8 +4,7 @@
         cluster.wait_ready()
         cluster.leader().kill()
 
-Nodes die with this process, however it ends. The kernel ties that to the thread that started the node, so start nodes from
-the main thread only.
+Nodes die with this process, however it ends (processes.py). With `network=` the links between them can be broken (net/).
 """
 
 import http.client
@@ -18,11 +17,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-BIN = pathlib.Path(os.environ.get("QUORATE_BIN", ROOT / "build" / "release" / "bin"))
-DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"]
+import net
+from processes import BIN, DIE_WITH_PARENT, ROOT, spawn, start_of  # some of them for those who import this module
+
+OWNER = "harness"  # a file that names the process a cluster's directory belongs to
 
 
 class ClusterError(Exception):
@@ -61,6 +62,18 @@ def wait_until(condition, timeout, what, interval=0.02):
         time.sleep(interval)
 
 
+def remove_leftovers(parent):
+    """Directories of clusters whose harness was killed before it could remove them. Processes, links, namespaces and mounts
+    need no such care: the kernel ends them with the harness."""
+    for owner in pathlib.Path(parent).glob(f"quorate-*/{OWNER}"):
+        try:
+            pid, started = owner.read_text(encoding="ascii").split()
+            if start_of(int(pid)) != int(started):
+                shutil.rmtree(owner.parent, ignore_errors=True)
+        except (OSError, ValueError):
+            continue  # somebody else's, or being removed
+
+
 class Node:
     def __init__(self, node_id, directory, ports, members, flags):
         self.id = node_id
@@ -69,26 +82,48 @@ class Node:
         self.log_path = directory / f"node{node_id}.log"
         self.members = members
         self.flags = list(flags)
+        self.environment = {}   # on top of this process's own
+        self.host = "127.0.0.1"
+        self.namespace = None   # processes.Namespace to run in
+        self.routes = {}        # member id -> "host:port" to dial instead of its address
+        self.reached_at = None  # "host:port" where clients find it, if not where it listens
         self.process = None
+        self.paused = False
+
+    @property
+    def endpoint(self):
+        return self.reached_at or f"{self.host}:{self.client_port}"
 
     @property
     def address(self):
-        return ("127.0.0.1", self.client_port)
+        host, port = self.endpoint.rsplit(":", 1)
+        return (host, int(port))
+
+    @property
+    def files(self):
+        """Its data directory as this process sees it."""
+        return self.namespace.root / self.data_dir.relative_to("/") if self.namespace else self.data_dir
 
     @property
     def running(self):
         return self.process is not None and self.process.poll() is None
 
     def command(self, *extra):
+        routes = ",".join(f"{member}={address}" for member, address in self.routes.items())
         return [str(BIN / "quorated"), "--id", str(self.id), "--cluster", self.members,
-                "--data-dir", str(self.data_dir), "--client-addr", f"127.0.0.1:{self.client_port}",
-                "--http-addr", f"127.0.0.1:{self.http_port}", *self.flags, *extra]
+                "--data-dir", str(self.data_dir), "--client-addr", f"{self.host}:{self.client_port}",
+                "--http-addr", f"{self.host}:{self.http_port}", *(["--peer-route", routes] if routes else []),
+                *(["--advertise-client-addr", self.reached_at] if self.reached_at else []), *self.flags, *extra]
 
     def start(self, bootstrap=False):
         assert not self.running, f"node {self.id} runs already"
         with open(self.log_path, "ab") as log:
-            command = DIE_WITH_PARENT + self.command(*(["--bootstrap"] if bootstrap else []))
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            # The parent's death is set last: entering a namespace forgets it.
+            command = ((self.namespace.enter if self.namespace else []) + DIE_WITH_PARENT
+                       + self.command(*(["--bootstrap"] if bootstrap else [])))
+            self.process = spawn(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                 env={**os.environ, **self.environment})
+        self.paused = False
 
     def signal(self, number):
         if self.running:
@@ -102,9 +137,11 @@ class Node:
 
     def pause(self):
         self.signal(signal.SIGSTOP)
+        self.paused = self.running
 
     def resume(self):
         self.signal(signal.SIGCONT)
+        self.paused = False
 
     def terminate(self, timeout=15):
         """SIGTERM; returns the exit code. Raises ClusterError if the node is still there after `timeout` seconds."""
@@ -116,7 +153,7 @@ class Node:
 
     def http(self, path, timeout=2, method="GET"):
         """(status code, body text); (0, reason) if there is no answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout)
+        connection = http.client.HTTPConnection(self.host, self.http_port, timeout=timeout)
         try:
             connection.request(method, path)
             response = connection.getresponse()
@@ -149,18 +186,33 @@ class Node:
 
 
 class Cluster:
-    """`flags` go to every node. With keep=True the directory stays, for looking at."""
+    """`flags` go to every node. With keep=True the directory stays, for looking at. `network`: a net.Network or the name of
+    a back-end; None: nodes reach each other directly."""
 
-    def __init__(self, size=3, flags=(), keep=False, directory=None):
+    def __init__(self, size=3, flags=(), keep=False, directory=None, network=None):
         self.keep = keep
+        remove_leftovers(directory or tempfile.gettempdir())
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="quorate-", dir=directory))
+        if not keep:
+            (self.directory / OWNER).write_text(f"{os.getpid()} {start_of(os.getpid())}\n", encoding="ascii")
         ports = free_ports(3 * size)
-        peers = [ports[3 * i + 1] for i in range(size)]
-        members = ",".join(f"{i + 1}=127.0.0.1:{port}" for i, port in enumerate(peers))
-        self.nodes = {i + 1: Node(i + 1, self.directory, ports[3 * i:3 * i + 3], members, flags) for i in range(size)}
+        self.nodes = {i + 1: Node(i + 1, self.directory, ports[3 * i:3 * i + 3], "", flags) for i in range(size)}
+        self.at_stop = []  # called, last first, before the nodes are killed
+        self.network = None
+        try:
+            self.network = net.make(network) if isinstance(network, str) else network
+            if self.network:
+                self.network.attach(self)
+        except BaseException:
+            self.stop()
+            raise
+        members = ",".join(f"{node.id}={node.host}:{node.peer_port}" for node in self)
+        for node in self:
+            node.members = members
 
     def __enter__(self):
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             for node in self.nodes.values():
                 node.start(bootstrap=True)
@@ -179,8 +231,14 @@ class Cluster:
         return self.nodes[node_id]
 
     def stop(self):
-        for node in self:
-            node.kill()
+        try:
+            while self.at_stop:
+                self.at_stop.pop()()
+        finally:
+            for node in self:
+                node.kill()
+            if self.network:
+                self.network.stop()
         if self.keep:
             print(f"kept: {self.directory}", file=sys.stderr)
         else:
@@ -197,7 +255,7 @@ class Cluster:
 
     def leader_id(self):
         """The leader that a majority names in the highest term seen, or None."""
-        states = [state for state in (node.status() for node in self.running()) if state]
+        states = [state for state in (node.status() for node in self.running() if not node.paused) if state]
         if not states:
             return None
         term = max(state["term"] for state in states)
@@ -219,7 +277,7 @@ class Cluster:
         return "\n".join(node.log_tail() for node in self)
 
     def endpoints(self, *ids):
-        return ",".join(f"127.0.0.1:{self.nodes[i].client_port}" for i in (ids or self.nodes))
+        return ",".join(self.nodes[i].endpoint for i in (ids or self.nodes))
 
     def quorate(self, *arguments, stdin=b"", timeout=30, ids=(), env=None):
         """Runs the command line against this cluster; (exit code, stdout, stderr) with the outputs as bytes."""

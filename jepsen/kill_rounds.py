@@ -22,13 +22,12 @@ import time
 
 import checks
 from cluster import Cluster, ClusterError, wait_until
+from nemesis.logs import SMALL_LOGS
 from wire import Connection, delete_command
 from workload import Load
 
 KINDS = {"leader": "kill -9 of the leader", "any": "kill -9 of a random node", "all": "kill -9 of all nodes",
          "pause": "SIGSTOP of the leader", "install": "kill -9 while a node comes back"}
-SMALL_LOGS = ("--segment-bytes", "64KiB", "--log-retain", "64KiB", "--log-max", "512KiB", "--memtable-bytes", "256KiB",
-              "--snapshot-rate", "4MiB")
 CONTROLS = ("lose-write", "stale-read", "slow-failover")
 BATCH = 200
 

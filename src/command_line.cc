@@ -28,6 +28,7 @@ struct Raw {
   std::string cluster_name = "quorate";
   std::string data_dir;
   std::string peer_addr;
+  std::string peer_route;
   std::string client_addr;
   std::string advertise_client_addr;
   std::string http_addr = "127.0.0.1:7201";
@@ -83,6 +84,9 @@ void Declare(CLI::App& app, Raw& raw) {
       "What clients are told to connect to, if not --client-addr", "HOST:PORT");
   Add(app, "peer-addr", raw.peer_addr,
       "Listen here for peers, if not at the own entry of --cluster", "HOST:PORT");
+  Add(app, "peer-route", raw.peer_route,
+      "Dial these members elsewhere than --cluster says, behind NAT or a proxy: 2=host:port,...",
+      "LIST");
   Add(app, "http-addr", raw.http_addr, "Listen here for /metrics, /healthz, /readyz, /status",
       "HOST:PORT");
   Add(app, "log-level", raw.log_level, "debug, info, warn or error", "LEVEL");
@@ -153,8 +157,9 @@ class Checker {
   std::string error_;
 };
 
-std::map<raft::NodeId, HostPort> ParseCluster(const std::string& text, Checker& check) {
-  constexpr std::size_t kMaxMembers = 31;
+// "1=host:port,2=host:port"
+std::map<raft::NodeId, HostPort> ParseMembers(const std::string& flag, const std::string& text,
+                                              Checker& check) {
   std::map<raft::NodeId, HostPort> members;
   std::size_t at = 0;
   while (at <= text.size()) {
@@ -166,13 +171,19 @@ std::map<raft::NodeId, HostPort> ParseCluster(const std::string& text, Checker& 
     const char* stop = item.data() + std::min(equals, item.size());
     const auto [parsed, error] = std::from_chars(item.data(), stop, id);
     if (equals == std::string::npos || error != std::errc() || parsed != stop || id == 0) {
-      check.Wrong("cluster", "'" + item + "' is not ID=HOST:PORT with an id of 1 or more");
+      check.Wrong(flag, "'" + item + "' is not ID=HOST:PORT with an id of 1 or more");
       return members;
     }
-    if (!members.emplace(id, check.Address("cluster", item.substr(equals + 1))).second) {
-      check.Wrong("cluster", fmt::format("id {} is there twice", id));
+    if (!members.emplace(id, check.Address(flag, item.substr(equals + 1))).second) {
+      check.Wrong(flag, fmt::format("id {} is there twice", id));
     }
   }
+  return members;
+}
+
+std::map<raft::NodeId, HostPort> ParseCluster(const std::string& text, Checker& check) {
+  constexpr std::size_t kMaxMembers = 31;
+  std::map<raft::NodeId, HostPort> members = ParseMembers("cluster", text, check);
   if (members.size() > kMaxMembers) {
     check.Wrong("cluster", fmt::format("{} members; the limit is {}", members.size(), kMaxMembers));
   }
@@ -187,6 +198,17 @@ std::map<raft::NodeId, HostPort> ParseCluster(const std::string& text, Checker& 
   return members;
 }
 
+void InterpretRoutes(const Raw& raw, Checker& check, ServerOptions& options) {
+  if (raw.peer_route.empty()) return;
+  options.peer_routes = ParseMembers("peer-route", raw.peer_route, check);
+  for (const auto& [id, address] : options.peer_routes) {
+    if (id == options.id || !options.cluster.contains(id)) {
+      check.Wrong("peer-route",
+                  fmt::format("{} is not another member in --cluster {}", id, raw.cluster));
+    }
+  }
+}
+
 void InterpretAddresses(const Raw& raw, Checker& check, ServerOptions& options) {
   options.cluster = ParseCluster(raw.cluster, check);
   const auto own = options.cluster.find(options.id);
@@ -196,6 +218,7 @@ void InterpretAddresses(const Raw& raw, Checker& check, ServerOptions& options) 
   }
   options.peer_address =
       raw.peer_addr.empty() ? own->second : check.Address("peer-addr", raw.peer_addr);
+  InterpretRoutes(raw, check, options);
   options.client_address = check.Address("client-addr", raw.client_addr);
   options.advertised_client_address =
       raw.advertise_client_addr.empty()

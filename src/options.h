@@ -21,6 +21,9 @@ struct ServerOptions {
   raft::NodeId id = raft::kNoNode;
   std::string cluster_name = "quorate";
   std::map<raft::NodeId, HostPort> cluster;  // every member and its peer address
+  // Where to dial a member instead of at its address in `cluster`: this node's own view, behind NAT
+  // or a proxy. No part of the cluster's identity.
+  std::map<raft::NodeId, HostPort> peer_routes;
   std::string data_dir;
   bool bootstrap = false;
   std::string restore;  // a backup that the first boot begins with; empty: none

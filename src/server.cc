@@ -94,8 +94,10 @@ storage::Status Server::Assemble() {
                        if (news == ReplicaObserver::News::kBad) return log_.Warn(text);
                        log_.Info(text);
                      }});
-  transport_ = std::make_unique<PeerTransport>(loop_, log_, self, options_.cluster,
-                                               static_cast<PeerEvents&>(*this));
+  std::map<raft::NodeId, HostPort> peers = options_.peer_routes;
+  peers.insert(options_.cluster.begin(), options_.cluster.end());  // where there is no route
+  transport_ =
+      std::make_unique<PeerTransport>(loop_, log_, self, peers, static_cast<PeerEvents&>(*this));
   service_ = std::make_unique<Service>(
       Service::Surroundings{loop_, log_, metrics_, *replica_, client_addresses_,
                             [this] { return NodeStatus(); }},

@@ -16,26 +16,38 @@ from wire import Code, Connection, NotSent
 CONNECTIONS = 1000
 
 
-class Bystander(threading.Thread):
-    """A client at work meanwhile: nothing may fail or take long for it."""
+MOVED = (Code.NOT_LEADER, Code.NO_LEADER, Code.LEADER_CHANGED, Code.NO_QUORUM, Code.SUPERSEDED)
 
-    def __init__(self, node):
+
+class Bystander(threading.Thread):
+    """A client at work meanwhile: nothing may fail or take long for it, but for an election that a busy machine brings."""
+
+    def __init__(self, cluster):
         super().__init__(daemon=True)
-        self.node, self.stopping, self.slowest, self.count, self.failure = node, threading.Event(), 0.0, 0, None
+        self.cluster, self.stopping, self.slowest, self.count, self.failure = cluster, threading.Event(), 0.0, 0, None
+        self.elections = 0
 
     def run(self):
         try:
-            with Connection(self.node.address, timeout=10) as connection:
-                while not self.stopping.wait(0.002):
-                    began = time.monotonic()
-                    written = connection.put(b"bystander", b"%d" % self.count, deadline_ms=5000)
-                    reply = connection.get(b"bystander", deadline_ms=5000)
-                    self.slowest = max(self.slowest, time.monotonic() - began)
-                    if not written.ok or not reply.ok or reply.value != b"%d" % self.count:
-                        raise AssertionError(f"{written} then {reply}")
-                    self.count += 1
+            while not self.stopping.is_set():
+                with Connection(self.cluster.leader().address, timeout=10) as connection:
+                    self.work(connection)
         except Exception as error:  # pylint: disable=broad-except
             self.failure = error
+
+    def work(self, connection):
+        """Until it is to stop, or its node no longer leads."""
+        while not self.stopping.wait(0.002):
+            began = time.monotonic()
+            written = connection.put(b"bystander", b"%d" % self.count, deadline_ms=5000)
+            reply = connection.get(b"bystander", deadline_ms=5000)
+            if written.code in MOVED or reply.code in MOVED:
+                self.elections += 1
+                return
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            if not written.ok or not reply.ok or reply.value != b"%d" % self.count:
+                raise AssertionError(f"{written} then {reply}")
+            self.count += 1
 
     def __enter__(self):
         self.start()
@@ -76,7 +88,7 @@ class BadInput(ClusterTest):
     def setUp(self):
         self.random = random.Random(self.id())
         self.leader = self.cluster.leader()
-        self.bystander = Bystander(self.leader)
+        self.bystander = Bystander(self.cluster)
         self.bystander.__enter__()
 
     def tearDown(self):
@@ -84,6 +96,7 @@ class BadInput(ClusterTest):
         wait_until(lambda: self.bystander.count > count + 1 or self.bystander.failure, 10, "the bystander is stuck")
         self.bystander.__exit__()
         self.assertIsNone(self.bystander.failure)
+        self.assertLess(self.bystander.elections, 3)
         # An election would take at least half a second; a busy machine gets some patience.
         self.assertLess(self.bystander.slowest, 3.0)
         self.cluster.check_alive()

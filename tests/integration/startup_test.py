@@ -72,6 +72,9 @@ class Refusals(unittest.TestCase):
         self.refuses(USAGE, "--frobnicate", [*good, "--frobnicate"])
         self.refuses(USAGE, "(?i)cluster", [argument.replace("1=", "x=") for argument in good])
         self.refuses(USAGE, "(?i)id", [argument if argument != "1" else "7" for argument in good])
+        for route, message in (("9=127.0.0.1:1", "9 is not another member"), ("1=127.0.0.1:1", "1 is not another member"),
+                               ("2=nowhere", "--peer-route.*no port"), ("2:3", "--peer-route.*ID=HOST:PORT")):
+            self.refuses(USAGE, message, [*good, "--peer-route", route])
         self.refuses(USAGE, "(?i)required|--id", [str(BIN / "quorated")])
 
     def test_bad_config_file(self):

@@ -139,6 +139,8 @@ TEST_F(ServerCluster, StrangersAtThePeerPortAreToldWhy) {
 
 TEST_F(ServerCluster, AWipedNodeDoesNotTakePart) {
   const raft::NodeId wiped = Other(1);
+  // Before its directory is on record, another one may take its place.
+  ASSERT_TRUE(WaitUntilReady(port(wiped)));
   servers_[wiped]->Stop();
   std::filesystem::remove_all(nodes_[wiped - 1].data_dir);
   ServerOptions options = nodes_[wiped - 1];

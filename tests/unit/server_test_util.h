@@ -277,4 +277,18 @@ inline raft::NodeId WaitForLeader(const std::vector<ServerOptions>& nodes) {
   return raft::kNoNode;
 }
 
+// Until the node says that it is ready: then every member's directory is on record.
+inline bool WaitUntilReady(std::uint16_t client_port) {
+  RawClient client(client_port);
+  client.Hello();
+  for (int i = 0; i < 200; ++i) {
+    std::string body;
+    client.Call(wire::FrameType::kStatus, wire::RequestHeader(), {}, &body);
+    wire::NodeStatus status;
+    if (status.ParseFromString(body) && status.ready()) return true;
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  return false;
+}
+
 }  // namespace quorate::server
