@@ -22,6 +22,11 @@ namespace {
 constexpr int kWorkers = 50;
 constexpr int kWritesEach = 20;
 constexpr const char* kCounter = "examples/counter";
+// Not braces within a co_await: GCC 12 destroys such temporaries twice.
+const quorate::ReadOptions kRead;
+const quorate::WriteOptions kWrite;
+const quorate::CallOptions kCall;
+const quorate::SessionOptions kSession;
 
 struct Progress {
   int workers = kWorkers;
@@ -29,23 +34,23 @@ struct Progress {
 };
 
 awaitable<void> Increment(quorate::Client& client, quorate::Session session, Progress& progress) {
+  const quorate::WriteOptions once{.session = session};
   for (int i = 0; i < kWritesEach; ++i) {
-    const auto sum =
-        co_await client.AsyncIncrement(kCounter, 1, {.session = session}, use_awaitable);
+    const auto sum = co_await client.AsyncIncrement(kCounter, 1, once, use_awaitable);
     if (!sum) ++progress.failed;
   }
   --progress.workers;
   if (progress.workers > 0) co_return;
-  const auto total = co_await client.AsyncGet(kCounter, {}, use_awaitable);
+  const auto total = co_await client.AsyncGet(kCounter, kRead, use_awaitable);
   std::cout << kWorkers * kWritesEach << " increments, " << progress.failed << " failed, counter "
             << (total ? total->value : total.error().detail) << '\n';
-  co_await client.AsyncCloseSession(session, {}, use_awaitable);
+  co_await client.AsyncCloseSession(session, kCall, use_awaitable);
   client.Close();
 }
 
 awaitable<void> Run(quorate::Client& client, Progress& progress) {
-  co_await client.AsyncDelete(kCounter, {}, use_awaitable);
-  const auto session = co_await client.AsyncOpenSession({}, {}, use_awaitable);
+  co_await client.AsyncDelete(kCounter, kWrite, use_awaitable);
+  const auto session = co_await client.AsyncOpenSession(kSession, kCall, use_awaitable);
   if (!session) {
     std::cerr << session.error().detail << '\n';
     progress.failed = 1;
