@@ -198,12 +198,7 @@ void Replica::CarryOut(raft::Ready ready) {
   if (ready.wants_snapshot) KeepSnapshotForFollowers(host_.Now());
   apply_to_ = std::max(apply_to_, ready.apply_to);
   if (ready.soft) {
-    const bool lost = ready.soft->role != raft::Role::kLeader;
-    if (lost && raft::Broken(options_.raft.control, raft::Control::kWrongErrorClass)) {
-      for (const PendingWrite& write : std::exchange(pending_writes_, {})) {
-        AnswerWrite(write.ticket, {WriteStatus::kNotLeader, {}});
-      }
-    }
+    if (raft::Broken(options_.raft.control, raft::Control::kWrongErrorClass)) RefuseOpenWrites();
     host_.OnSoftState(*ready.soft);
   }
   CheckMembership();
@@ -371,6 +366,14 @@ void Replica::CompleteWrites(const storage::Applied& applied) {
     } else {
       AnswerWrite(write.ticket, {WriteStatus::kApplied, applied});
     }
+  }
+}
+
+// A known bug, for control builds: that leadership is lost decides nothing.
+void Replica::RefuseOpenWrites() {
+  if (LeadingTerm() != 0) return;
+  for (const PendingWrite& write : std::exchange(pending_writes_, {})) {
+    AnswerWrite(write.ticket, {WriteStatus::kNotLeader, {}});
   }
 }
 

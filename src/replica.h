@@ -243,6 +243,7 @@ class Replica {
   void OnApplied(const std::vector<storage::Applied>& results);
   void GrantAppliedReads();
   void CompleteWrites(const storage::Applied& applied);
+  void RefuseOpenWrites();
   void AnswerWrite(std::uint64_t ticket, const WriteResult& result);
   void NoteFreshness();
   void CheckMembership();
