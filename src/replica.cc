@@ -176,8 +176,8 @@ void Replica::CarryOut(raft::Ready ready) {
   if (ready.wants_snapshot) KeepSnapshotForFollowers(host_.Now());
   apply_to_ = std::max(apply_to_, ready.apply_to);
   if (ready.soft) {
-    const bool lost = ready.soft->role != raft::Role::kLeader;
-    if (lost && raft::Broken(options_.raft.control, raft::Control::kWrongErrorClass)) {
+    if (raft::Broken(options_.raft.control, raft::Control::kWrongErrorClass) &&
+        LeadingTerm() == 0) {
       for (const PendingWrite& write : std::exchange(pending_writes_, {})) {
         AnswerWrite(write.ticket, {WriteStatus::kNotLeader, {}});
       }

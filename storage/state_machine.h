@@ -102,8 +102,7 @@ class StateMachine {
   virtual ~StateMachine() = default;
 
   // Applies consecutive entries, the first at applied().index + 1, atomically with the new
-  // position: all of them, or the first ones, where they do more than fits into one batch. One
-  // result for each that was applied. kNoSpace: nothing was applied, try the same entries again later.
+  // position: all, or as many as fill a batch; one result each. kNoSpace: none, try again later.
   virtual Result<std::vector<Applied>> Apply(std::span<const raft::Entry> entries) = 0;
 
   // What reads see now; and what a crash would fall back to at worst.
