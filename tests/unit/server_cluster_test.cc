@@ -94,8 +94,12 @@ TEST_F(ServerCluster, BoundedReadsAreServedLocallyAndSayHowOldTheyAre) {
   wire::GetRequest request;
   request.mutable_freshness()->set_explain(true);
   request.mutable_freshness()->set_max_age_us(5'000'000);
-  const auto local = reader.Call(wire::FrameType::kGet, request, "leader");
-  ASSERT_FALSE(local.has_error()) << local.error().message();
+  wire::ReplyHeader local;
+  for (int i = 0; i < 100 && local.certificate().basis() != wire::ANCHOR; ++i) {
+    std::this_thread::sleep_for(milliseconds(20));  // the first anchor comes with a heartbeat
+    local = reader.Call(wire::FrameType::kGet, request, "leader");
+    ASSERT_FALSE(local.has_error()) << local.error().message();
+  }
   EXPECT_EQ(local.certificate().basis(), wire::ANCHOR);
   EXPECT_GT(local.certificate().age_us(), 0U);
   EXPECT_LE(local.certificate().age_us(), 5'000'000U);
