@@ -149,7 +149,11 @@ void Client::Begin(OperationKind kind, SimTime deadline, const server::ReadNeed&
   operation_.invoked = env_.events.now();
   operation_.need = need;
   give_up_ = operation_.invoked + deadline;
-  request_ = {kind, operation_.key, EncodeCommand(operation_), need, deadline};
+  request_ = {.kind = kind,
+              .key = operation_.key,
+              .command = EncodeCommand(operation_),
+              .need = need,
+              .deadline = deadline};
   outstanding_ = false;
   env_.events.After(deadline, [this, id = operation_.id] {
     if (busy_ && id == operation_.id) OnDeadline();

@@ -49,7 +49,7 @@ struct Request {
   std::string key;
   Bytes command;  // writes only
   server::Replica::Stamping stamping = server::Replica::Stamping::kPlain;
-  server::ReadNeed need;  // reads only, as the next
+  server::ReadNeed need{};  // reads only, as the next
   SimTime deadline{0};    // from its arrival
 };
 

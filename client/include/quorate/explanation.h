@@ -28,7 +28,7 @@ struct NodeView {
   std::string role;
   std::uint64_t leader = 0;  // 0: it knew none
   Decision decision = Decision::kRefused;
-  std::string reason;  // one line
+  std::string reason{};  // one line
   std::uint64_t applied = 0;
   std::uint64_t commit = 0;
   std::optional<std::chrono::microseconds> local_age{};  // of what it had applied
