@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -31,15 +32,22 @@ class ClusterError(Exception):
 
 
 def free_ports(count):
-    """Ports that were free a moment ago. Held together while choosing, so that they differ."""
-    held = [socket.socket() for _ in range(count)]
+    """Ports that nobody listens on, from outside the range that the kernel gives to outgoing connections: a node that is down
+    for a while finds its port free again."""
+    first, last = map(int, pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split())
+    ports = [port for port in range(10_000, 65_536) if not first <= port <= last] or range(10_000, 65_536)
+    held = {}
+    choose = random.SystemRandom().choice  # a seed that several harnesses share must not decide
     try:
-        for one in held:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
+        while len(held) < count:
+            port = choose(ports)
+            try:
+                held.setdefault(port, socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue  # somebody's
+        return list(held)
     finally:
-        for one in held:
+        for one in held.values():
             one.close()
 
 
