@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "storage/change_set.h"
+#include "storage/engine_log.h"
 #include "storage/little_endian.h"
 #include "storage/memtable.h"
 #include "storage/page_cache.h"
@@ -65,8 +66,6 @@ rocksdb::DBOptions EngineOptions(std::shared_ptr<EngineListener> listener, rocks
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
   db.info_log_level = rocksdb::WARN_LEVEL;
-  db.keep_log_file_num = 2;
-  db.max_log_file_size = 1 << 20;
   // An error of the disk is final; running out of room is gone on from by GoOn().
   db.max_bgerror_resume_count = 0;
   db.listeners.push_back(std::move(listener));
@@ -239,8 +238,10 @@ Result<std::unique_ptr<Engine>> OpenEngine(const std::string& path,
                                            const DatabaseOptions& options) {
   return OpenWith(
       path, options,
-      [&](const rocksdb::DBOptions& engine, const Families& families, Handles* handles,
-          rocksdb::DB** db) { return rocksdb::DB::Open(engine, path, families, handles, db); });
+      [&](rocksdb::DBOptions engine, const Families& families, Handles* handles, rocksdb::DB** db) {
+        engine.info_log = MakeEngineLog(path);
+        return rocksdb::DB::Open(engine, path, families, handles, db);
+      });
 }
 
 Result<std::unique_ptr<Engine>> OpenEngineToRead(const std::string& path,

@@ -63,11 +63,11 @@ void CheckCommand(std::string_view body) {
   if (!CheckMessage(body, command)) return;
   if (command.has_put()) {
     const wire::Put& put = command.put();
-    const wire::Command again = Decode(internal::EncodePut(put.key(), put.value()));
+    const wire::Command again = Decode(internal::EncodePut(put.key(), put.value(), {}));
     QUORATE_ASSERT(again.put().key() == put.key() && again.put().value() == put.value(),
                    "a put is encoded as protobuf would");
   } else if (command.has_delete_()) {
-    const wire::Command again = Decode(internal::EncodeDelete(command.delete_().key()));
+    const wire::Command again = Decode(internal::EncodeDelete(command.delete_().key(), {}));
     QUORATE_ASSERT(again.delete_().key() == command.delete_().key(),
                    "a delete is encoded as protobuf would");
   } else if (command.has_compare_and_set()) {
@@ -75,7 +75,7 @@ void CheckCommand(std::string_view body) {
     Expectation expect = AtRevision{set.mod_index()};
     if (set.has_expected_value()) expect = WithValue{set.expected_value()};
     const wire::Command again =
-        Decode(internal::EncodeCompareAndSet(set.key(), expect, set.value()));
+        Decode(internal::EncodeCompareAndSet(set.key(), expect, set.value(), {}));
     QUORATE_ASSERT(again.compare_and_set().key() == set.key() &&
                        again.compare_and_set().value() == set.value() &&
                        again.compare_and_set().mod_index() == set.mod_index() &&
@@ -102,6 +102,18 @@ void CheckRequest(const Frame& frame) {
   }
 }
 
+// Whatever the call that it answers.
+template <typename... Replies>
+void TakeAll(const internal::Codec& codec, const Frame& frame) {
+  internal::Call call{};
+  call.return_previous = true;
+  const auto take = [&](auto reply) { static_cast<void>(codec.Take(call, frame, reply)); };
+  (take(Replies{}), ...);
+  GetReply get;
+  QUORATE_ASSERT(!codec.Take(call, frame, get) || get.found || get.value.empty(),
+                 "a key that is absent has no value");
+}
+
 void CheckReply(const Frame& frame) {
   if (frame.type == FrameType::kHello) return CheckMessage<wire::HelloReply>(frame.header);
   internal::Codec codec;
@@ -110,15 +122,9 @@ void CheckReply(const Frame& frame) {
     const Error error = internal::ToError(codec.header().error(), is_write);
     QUORATE_ASSERT(is_write || !error.maybe_applied(), "a read leaves nothing unknown");
   }
-  WriteReply write;
-  codec.Take(write);
-  GetReply get;
-  codec.Take(frame, get);
-  QUORATE_ASSERT(get.found || get.value.empty(), "a key that is absent has no value");
-  ScanPage page;
-  codec.Take(frame, 1, page);
-  NodeStatus status;
-  codec.Take(frame, status);
+  TakeAll<WriteReply, TransactionReply, DeleteRangeReply, GetReply, MultiGetReply, NodeStatus,
+          SnapshotTaken, std::string>(codec, frame);
+  CheckMessage<wire::ScanPage>(frame.body);  // a cursor belongs to a connection
   CheckMessage<wire::SnapshotTaken>(frame.body);
   CheckMessage<wire::WriteResult>(frame.body);
 }
@@ -199,12 +205,12 @@ void AddRequests(SeedFrames& frames) {
   header.set_deadline_ms(1500);
   header.set_request_id("a name");
   header.set_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-  frames.Add(FrameType::kWrite, 0, header, internal::EncodePut("key", "value"));
-  frames.Add(FrameType::kWrite, 0, header, internal::EncodeDelete("key"));
+  frames.Add(FrameType::kWrite, 0, header, internal::EncodePut("key", "value", {}));
+  frames.Add(FrameType::kWrite, 0, header, internal::EncodeDelete("key", {}));
   frames.Add(FrameType::kWrite, 0, header,
-             internal::EncodeCompareAndSet("key", AtRevision{300}, "value"));
+             internal::EncodeCompareAndSet("key", AtRevision{300}, "value", {}));
   frames.Add(FrameType::kWrite, 0, header,
-             internal::EncodeCompareAndSet("key", WithValue{"old"}, "new"));
+             internal::EncodeCompareAndSet("key", WithValue{"old"}, "new", {}));
   AddCommands(frames, header);
   wire::GetRequest get;
   *get.mutable_header() = header;

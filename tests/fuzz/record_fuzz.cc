@@ -75,10 +75,10 @@ void CheckLogRecord(std::string_view in) {
 void CheckStoredRecord(std::string_view in) {
   const auto record = storage::DecodeRecord(in);
   if (!record) return;
-  const storage::RecordPrefix prefix(record->mod_index, record->expiry);
+  const storage::RecordPrefix prefix(record->mod_index, record->owner);
   const auto again = storage::DecodeRecord(std::string(prefix.view()) + record->value);
-  QUORATE_ASSERT(again && again->mod_index == record->mod_index &&
-                     again->expiry == record->expiry && again->value == record->value,
+  QUORATE_ASSERT(again && again->mod_index == record->mod_index && again->owner == record->owner &&
+                     again->value == record->value,
                  "a stored record does not change when it is read");
 }
 
