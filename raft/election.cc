@@ -46,7 +46,7 @@ void Raft::Campaign(Time now, bool pre_vote, bool transfer) {
   }
   role_ = std::move(candidate);
   const VoteRequest request{pre_vote, pre_vote ? term() + 1 : term(), log_.last_position(),
-                            transfer};
+                            transfer, self_.boot_id};
   for (NodeId id : configuration().voters.All()) {
     if (id == self_.id) continue;
     // A pre-vote only asks. A vote claims this log and this term, which must outlive a crash: else
@@ -120,18 +120,18 @@ void Raft::Handle(Time now, NodeId from, const VoteRequest& request) {
     // A yes is a forecast, not a promise: nothing is recorded, and any number of nodes may get one.
     const bool granted = request.for_term > term() && UpToDate(request.last) &&
                          AsLeader() == nullptr && !HeardFromLeader(now) && !DiskStuck(now);
-    Send(from, VoteReply{true, request.for_term, granted});
+    Send(from, VoteReply{true, request.for_term, granted, request.boot_id});
     return;
   }
   const bool free = hard_state_.vote == kNoNode || hard_state_.vote == from;
   if (!free || leader() != kNoNode || !UpToDate(request.last)) {
-    Send(from, VoteReply{false, request.for_term, false});
+    Send(from, VoteReply{false, request.for_term, false, request.boot_id});
     return;
   }
   if (hard_state_.vote == kNoNode) SetHardState({term(), from});
   role_ = Follower{};  // of nobody yet; a pre-candidate that votes for another gives up its own bid
   ResetElectionTimer(now);
-  const VoteReply granted{false, request.for_term, true};
+  const VoteReply granted{false, request.for_term, true, request.boot_id};
   if (Broken(options_.control, Control::kVoteNotPersisted)) {
     Send(from, granted);
   } else {
@@ -143,6 +143,9 @@ void Raft::Handle(Time now, NodeId from, const VoteReply& reply) {
   auto* candidate = std::get_if<Candidate>(&role_);
   if (candidate == nullptr || candidate->pre_vote != reply.pre_vote) return;
   if (reply.for_term != (reply.pre_vote ? term() + 1 : term())) return;
+  // A vote for the directory that this one replaces would elect a node that has forgotten its log
+  // (D4). A node that has kept its directory is no candidate of that term after a restart.
+  if (reply.boot_id != self_.boot_id) return;
   candidate->votes[from] = reply.granted;
   CountVotes(now);
 }

@@ -35,12 +35,16 @@ struct VoteRequest {
   Position last;  // of the sender's log
   bool transfer =
       false;  // the leader asked for this election (TimeoutNow): leader stickiness does not apply
+  std::uint64_t boot_id = 0;  // of the sender's process
 };
 
 struct VoteReply {
   bool pre_vote = false;
   Term for_term = 0;  // as in the request
   bool granted = false;
+  // As in the request: a vote is for the process that asked for it, not for whoever runs under its
+  // id by the time the answer arrives.
+  std::uint64_t boot_id = 0;
 };
 
 // Append lane. Entries follow `previous`; there may be none (a probe).

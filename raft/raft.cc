@@ -107,7 +107,8 @@ bool Raft::HandleTerm(Time now, const Message& message) {
     // that comes back with a higher term could never rejoin. The reply promises nothing, so it need
     // not wait for the disk.
     if (from_leader) Send(message.from, HeartbeatReply{});
-    if (vote != nullptr) Send(message.from, VoteReply{vote->pre_vote, vote->for_term, false});
+    if (vote != nullptr)
+      Send(message.from, VoteReply{vote->pre_vote, vote->for_term, false, vote->boot_id});
     // A voter that is behind answers a pre-vote from its own term: a forecast, not a promise.
     const auto* reply = std::get_if<VoteReply>(&message.body);
     return reply != nullptr && reply->pre_vote;

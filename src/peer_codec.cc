@@ -100,12 +100,12 @@ std::optional<raft::MessageBody> TakeBody(const peer::RaftMessage& from, std::st
   switch (from.body_case()) {
     case peer::RaftMessage::kVoteRequest: {
       const auto& vote = from.vote_request();
-      return raft::VoteRequest{vote.pre_vote(), vote.for_term(), Take(vote.last()),
-                               vote.transfer()};
+      return raft::VoteRequest{vote.pre_vote(), vote.for_term(), Take(vote.last()), vote.transfer(),
+                               vote.boot_id()};
     }
     case peer::RaftMessage::kVoteReply: {
       const auto& vote = from.vote_reply();
-      return raft::VoteReply{vote.pre_vote(), vote.for_term(), vote.granted()};
+      return raft::VoteReply{vote.pre_vote(), vote.for_term(), vote.granted(), vote.boot_id()};
     }
     case peer::RaftMessage::kAppend:
       return TakeAppend(from.append(), from.term(), body);
@@ -170,12 +170,14 @@ void PutBody(const raft::MessageBody& from, peer::RaftMessage& to, std::string& 
             out->set_for_term(vote.for_term);
             Put(vote.last, out->mutable_last());
             out->set_transfer(vote.transfer);
+            out->set_boot_id(vote.boot_id);
           },
           [&](const raft::VoteReply& vote) {
             auto* out = to.mutable_vote_reply();
             out->set_pre_vote(vote.pre_vote);
             out->set_for_term(vote.for_term);
             out->set_granted(vote.granted);
+            out->set_boot_id(vote.boot_id);
           },
           [&](const raft::Append& append) { PutAppend(append, to.mutable_append(), body); },
           [&](const raft::AppendReply& reply) { PutAppendReply(reply, to.mutable_append_reply()); },

@@ -106,8 +106,8 @@ std::vector<raft::MessageBody> ExampleBodies() {
   const raft::ClockReading clock{raft::Time(123'456), 99};
   raft::AppendReply rejected{.hint = {5, 2}, .clock = clock};
   rejected.rejected = 10;
-  return {raft::VoteRequest{true, 5, {13, 4}, false},
-          raft::VoteReply{false, 5, true},
+  return {raft::VoteRequest{true, 5, {13, 4}, false, 77},
+          raft::VoteReply{false, 5, true, 77},
           ExampleAppend(),
           raft::AppendReply{true, 13, 12, 0, {}, 3, clock},
           rejected,

@@ -85,10 +85,16 @@ void DurableRecord::IssueUncertain(const raft::AppendBatch& batch) {
 void DurableRecord::NoteSync(const Pending& batch) {
   if (batch.end != last_sync_end_) {
     last_sync_end_ = batch.end;
-    before_last_sync_ = durable_.last();
-    hard_state_before_ = hard_state_;
+    cuts_.clear();
   }
-  before_last_sync_ = Spared(batch, before_last_sync_);
+  AddCuts(batch, hard_state_, durable_.last());
+}
+
+// Before its first record, and between its entries and its term and vote.
+void DurableRecord::AddCuts(const Pending& batch, const raft::HardState& before, raft::Index last) {
+  cuts_.push_back({before, last});
+  if (batch.hard_state) cuts_.push_back({*batch.hard_state, last});
+  for (Cut& cut : cuts_) cut.last = Spared(batch, cut.last);
 }
 
 void DurableRecord::Settle(SimTime now) {
@@ -147,19 +153,22 @@ std::optional<std::string> DurableRecord::Contradiction(const storage::LogRecove
 }
 
 bool DurableRecord::LacksLastSyncOnly(const storage::LogRecovery& found) const {
-  DurableRecord before = *this;
-  before.durable_.terms.resize(std::max(before_last_sync_, durable_.start.index) -
-                               durable_.start.index);
-  if (found.hard_state == hard_state_before_) before.hard_state_ = hard_state_before_;
-  return !before.Contradiction(found);
+  return std::any_of(cuts_.begin(), cuts_.end(), [&](const Cut& cut) {
+    DurableRecord left = *this;
+    left.hard_state_ = cut.hard_state;
+    left.durable_.terms.resize(std::max(cut.last, durable_.start.index) - durable_.start.index);
+    return !left.Contradiction(found);
+  });
 }
 
 void DurableRecord::Restart(const storage::LogRecovery& found, raft::Index applied) {
-  raft::Index untouched = before_last_sync_;
+  // What a sync that never ended has left proves those before it; recovery has synced it again, and
+  // nothing proves that.
+  const bool found_more = found.hard_state != hard_state_ || found.contents.last > durable_.last();
+  if (found_more) cuts_.clear();
   for (const auto& batches : {&pending_, &uncertain_}) {
-    for (const Pending& batch : *batches) untouched = Spared(batch, untouched);
+    for (const Pending& batch : *batches) AddCuts(batch, hard_state_, durable_.last());
   }
-  before_last_sync_ = untouched;
   hard_state_ = found.hard_state;
   durable_ = written_ = Expand(found.contents);
   covered_ = applied;

@@ -54,7 +54,9 @@ class DurableRecord {
 
   // Why recovering `found` after a crash breaks a promise; nothing if it does not.
   std::optional<std::string> Contradiction(const storage::LogRecovery& found) const;
-  // Whether all that `found` lacks was in the last sync: damage there looks like a torn write (D4).
+  // Whether all that `found` lacks was in the last sync: damage there looks like a torn write (D4),
+  // since nothing that says that it ended was on the disk. One sync covers many batches, so what
+  // is left may end at any of them, with the term and vote that were in force there.
   bool LacksLastSyncOnly(const storage::LogRecovery& found) const;
   // Everything `found` is durable: a restarted log has rewritten it. The state machine is at
   // `applied`.
@@ -73,7 +75,13 @@ class DurableRecord {
   static void Overwrite(LogImage& log, const Pending& batch);
   // The last index that `batch` leaves alone, if it is below `index`.
   static raft::Index Spared(const Pending& batch, raft::Index index);
+  // What is left where records of the last sync end too early.
+  struct Cut {
+    raft::HardState hard_state;
+    raft::Index last = 0;  // of the entries, at least
+  };
   void NoteSync(const Pending& batch);
+  void AddCuts(const Pending& batch, const raft::HardState& before, raft::Index last);
 
   raft::HardState hard_state_;
   LogImage durable_;
@@ -82,10 +90,8 @@ class DurableRecord {
   raft::Index covered_ = 0;
   std::vector<Pending> pending_;
   std::vector<Pending> uncertain_;
-  // What the last sync that ended was on top of: the entries up to here, and this term and vote.
   SimTime last_sync_end_{-1};
-  raft::Index before_last_sync_ = 0;
-  raft::HardState hard_state_before_;
+  std::vector<Cut> cuts_;  // of the last sync that ended
 };
 
 }  // namespace quorate::sim

@@ -223,6 +223,13 @@ void LetDieAt(std::size_t number, Plan& plan) {
   for (const Fault fault : {Fault::kKill, Fault::kPowerCut, Fault::kTransfer, Fault::kDiskFull}) {
     Weight(plan.faults, fault) = std::max(Weight(plan.faults, fault), 3U);
   }
+  // What is cleared away for lack of room needs it to come in the middle of something.
+  const bool clears = plan.crashes.points[0].ends_with(" remove");
+  if (random.Chance(clears ? 0.7 : 0.1)) {
+    Weight(plan.faults, Fault::kDiskFull) = 30;
+    plan.faults.disk_room_max = 2 << 10;
+    plan.faults.disk_full_max = Millis(300);
+  }
 }
 
 const char* ToString(Fault fault) {

@@ -23,10 +23,11 @@ class Hasher {
 };
 
 void AddBody(Hasher& hash, const raft::VoteRequest& body) {
-  hash.Add(body.pre_vote, body.for_term, body.last.index, body.last.term, body.transfer);
+  hash.Add(body.pre_vote, body.for_term, body.last.index, body.last.term, body.transfer,
+           body.boot_id);
 }
 void AddBody(Hasher& hash, const raft::VoteReply& body) {
-  hash.Add(body.pre_vote, body.for_term, body.granted);
+  hash.Add(body.pre_vote, body.for_term, body.granted, body.boot_id);
 }
 void AddBody(Hasher& hash, const raft::Append& body) {
   hash.Add(body.previous.index, body.previous.term, body.commit, body.round, body.entries.size());

@@ -167,8 +167,8 @@ std::vector<raft::MessageBody> EveryKindOfMessage() {
   raft::Append append{{4, 2}, 3, 9, anchor, {}};
   append.entries.push_back({2, 5, raft::EntryKind::kCommand, Bytes::Copy("data")});
   append.entries.push_back({3, 6, raft::EntryKind::kNoop, {}});
-  return {raft::VoteRequest{true, 5, {9, 4}, true},
-          raft::VoteReply{true, 5, true},
+  return {raft::VoteRequest{true, 5, {9, 4}, true, 0xb007},
+          raft::VoteReply{true, 5, true, 0xb007},
           append,
           raft::Append{{4, 2}, 3, 9, std::nullopt, {}},
           raft::AppendReply{true, 5, 4, 0, {}, 9, clock},
