@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """history.edn: the strong part of a history as Jepsen keeps it, two lines for each operation, for other people's checkers.
 
-Weaker reads are left out, because those would take them for strong ones. Keys are independent: values are [key value].
+Weaker reads are left out, because those would take them for strong ones. Keys are independent
+objects, as Jepsen names them: #jepsen.independent/tuple [key value].
 """
 
 import heapq
@@ -40,7 +41,7 @@ def convert(source, target):
 def _line(op, kind, value, at):
     value = edn(value)
     if "key" in op:
-        value = f"[{edn(op['key'])} {value}]"
+        value = f"#jepsen.independent/tuple [{edn(op['key'])} {value}]"
     return f":type :{kind}, :process {op['client']}, :f :{op['f']}, :value {value}, :time {at * 1000}"
 
 
