@@ -80,7 +80,7 @@ def stale_read(out):
     def explain(seen):
         node, begin, end = seen.fault
         return [f"Node {node}, the leader, was cut from the others for {(end - begin) / 1e6:.0f} s. Reads through it, from 0.5 s on:",
-                *table(seen, node, begin + 500_000, end),
+                *table(seen, node, begin + 500_000, end - 1_500_000),  # later ones wait until it is over
                 "Strong reads were refused, for no majority confirmed them. Bounded ones were refused as soon as 200 ms could not be",
                 "proved. Session reads gave what their client had seen, or refused; eventual ones were late, and said so."]
     return one("stale-read", out, "isolate-leader", explain)
