@@ -4,7 +4,7 @@ import bisect
 import json
 import statistics
 
-from harness import HarnessError, INVALID, USAGE, VALID, plan as plans, test, worse
+from harness import HarnessError, USAGE, plan as plans, test
 from nemesis import Event
 
 FAULT = (5.0, 13.0)
@@ -91,28 +91,29 @@ def last_contact(out):
         lies = [(seen.staleness(op), op) for op in seen.reads("bounded") if op["type"] == "ok"
                 and seen.staleness(op) > op["max_age_us"]]
         if not lies:
-            return ["  No bounded read was older than the 50 ms that it promised."]
+            return 0, ["  No bounded read was older than the 50 ms that it promised."]
         worst, op = max(lies, key=lambda lie: lie[0])
-        return [f"  {len(lies)} bounded reads were older than the 50 ms that they promised; the worst, read #{op['op']} on node",
+        return len(lies), [f"  {len(lies)} bounded reads were older than the 50 ms that they promised; the worst, read #{op['op']} on node",
                 f"  {op['certificate']['node']}, claimed {op['certificate'].get('age_us', 0) / 1000:.0f} ms and was {worst / 1e6:.2f} s old."]
-    more = {"read": "bounded:50ms,strong", "rate": 800, "seconds": 12}
-    events = {"events": [Event(2.0 + 2.5 * i, 3.6 + 2.5 * i, name, str(i)) for i, name in
-                         enumerate(("pause-leader", "pause-one", "pause-leader"))]}
-    codes = []
-    for control, text in (("last-contact", "Judged by the time since the leader was last heard, as others do:"),
-                          ("", "The same with anchors, as quorated does it:")):
-        test.say(text)
-        plan = plans.Plan("register", ["pause-leader", "pause-one"], hold=events, control=control, seed=1, **more)
-        directory = f"{out}-{control or 'anchors'}" if out else test.STORE / f"demo-last-contact-{control or 'anchors'}"
+    def attempt(control, seed):
+        names = ["pause-leader", "pause-one", "isolate-leader"]
+        plan = plans.Plan("register", names, read="bounded:50ms,strong", rate=600, seconds=14, control=control, seed=seed)
+        directory = f"{out}-{control or 'anchors'}-{seed}" if out else test.STORE / f"demo-last-contact-{control or 'anchors'}-{seed}"
         if not out:
             _remove(directory)
-        code, directory = test.run(plan, directory, plan.nemeses, quiet=True)
-        test.say("\n".join(explain(Seen(directory))) + f"\n  {directory / 'report.html'}\n")
-        codes.append(code)
-    test.say("A process that was stopped (SIGSTOP) reads old messages when it goes on: it has just heard its leader, and is seconds late.")
-    if codes[0] != INVALID:
-        test.say("This time the rule that others use got away with it: it does not lie in every run.")
-    return codes[1]
+        code, directory = test.run(plan, directory, names, quiet=True)
+        lies, lines = explain(Seen(directory))
+        test.say("\n".join(lines) + f"\n  {directory / 'report.html'}\n")
+        return lies, code
+
+    test.say("Judged by the time since the leader was last heard, as others do; nodes are stopped (SIGSTOP) and cut off meanwhile:")
+    for seed in (1, 2, 3):  # it does not lie in every run
+        if attempt("last-contact", seed)[0]:
+            break
+    test.say("The same faults, with anchors, as quorated does it:")
+    _, code = attempt("", seed)
+    test.say("A process that was stopped reads old messages when it goes on: it has just heard its leader, and is seconds late.")
+    return code
 
 
 def split_brain(out):
@@ -125,7 +126,8 @@ def split_brain(out):
         lines = [f"Node {node} led and was cut from the others for {(end - begin) / 1e6:.0f} s."]
         lines += [f"  node {who} said that it leads in term {term} from {times[0] / 1e6:.1f} s to {times[-1] / 1e6:.1f} s"
                   for (who, term), times in sorted(led.items(), key=lambda item: item[1][0])]
-        strong = [op for op in seen.reads("strong", begin=begin, end=end) if op["type"] == "ok"]
+        strong = [op for op in seen.reads("strong", begin=begin, end=end) if op["type"] == "ok"
+                  and op["returned"] < end]  # others waited until it was over
         written = [op for op in seen.ops if op["f"] != "read" and op["type"] == "ok" and begin <= op["invoked"] < end]
         by = lambda rows, inside: sum((op["certificate"]["node"] == node) == inside for op in rows)
         late = [op for op in strong if op["invoked"] > begin + 500_000]
@@ -172,4 +174,4 @@ DEMOS = {"stale-read": stale_read, "last-contact": last_contact, "split-brain": 
 def run(name, out=None):
     if name not in DEMOS:
         raise HarnessError(f"there is no demo '{name}'; there are {', '.join(DEMOS)}", USAGE)
-    return worse(VALID, DEMOS[name](out))
+    return DEMOS[name](out)
