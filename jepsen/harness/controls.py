@@ -9,7 +9,7 @@ from harness import HarnessError, INVALID, UNAVAILABLE, UNKNOWN, USAGE, VALID, p
 RECIPES = {
     "unconfirmed-read": {"workload": "register", "nemeses": "pause-leader,isolate-leader", "read": "strong"},
     "last-contact": {"workload": "register", "nemeses": "pause-leader,pause-one,isolate-leader", "read": "bounded:50ms,strong"},
-    "ack-before-sync": {"workload": "append", "nemeses": "power-loss", "read": "strong"},
+    "ack-before-sync": {"workload": "append", "nemeses": "power-loss", "read": "strong", "rate": 3000, "clients": 60},
     "no-dedupe": {"workload": "append", "nemeses": "isolate-leader,kill-leader", "read": "strong"},
     "wrong-error-class": {"workload": "append", "nemeses": "isolate-leader,blackhole-leader,kill-leader", "read": "strong"},
     "lock-unfenced": {"workload": "lock-unfenced", "nemeses": "none", "read": "strong"},  # a workload, with the real server
@@ -38,8 +38,8 @@ def hunt(name, limit, seed, top):
     """("caught" | "missed" | "skipped", in words)."""
     recipe, begun, tested = RECIPES[name], time.monotonic(), 0
     for number in range(1000):
-        plan = plans.Plan(recipe["workload"], plans.parse_nemeses(recipe["nemeses"]), read=recipe["read"], seconds=ROUND, rate=600,
-                          seed=seed + number, control="" if name == recipe["workload"] else name)
+        plan = plans.Plan(recipe["workload"], plans.parse_nemeses(recipe["nemeses"]), read=recipe["read"], seconds=ROUND,
+                          rate=recipe.get("rate", 600), clients=recipe.get("clients", 20), seed=seed + number, control="" if name == recipe["workload"] else name)
         try:
             code, directory = test.run(plan, top / f"{name}-{seed + number}", plan.nemeses, quiet=True)
         except HarnessError as error:
