@@ -91,6 +91,7 @@ class Node:
         self.members = members
         self.flags = list(flags)
         self.environment = {}   # on top of this process's own
+        self.binary = BIN / "quorated"
         self.host = "127.0.0.1"
         self.namespace = None   # processes.Namespace to run in
         self.routes = {}        # member id -> "host:port" to dial instead of its address
@@ -118,7 +119,7 @@ class Node:
 
     def command(self, *extra):
         routes = ",".join(f"{member}={address}" for member, address in self.routes.items())
-        return [str(BIN / "quorated"), "--id", str(self.id), "--cluster", self.members,
+        return [str(self.binary), "--id", str(self.id), "--cluster", self.members,
                 "--data-dir", str(self.data_dir), "--client-addr", f"{self.host}:{self.client_port}",
                 "--http-addr", f"{self.host}:{self.http_port}", *(["--peer-route", routes] if routes else []),
                 *(["--advertise-client-addr", self.reached_at] if self.reached_at else []), *self.flags, *extra]

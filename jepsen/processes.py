@@ -20,7 +20,8 @@ _starter = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_pref
 
 
 def spawn(command, **options):
-    """subprocess.Popen from the thread that stays."""
+    """subprocess.Popen from the thread that stays. A Ctrl-C is for the harness alone: it decides who ends when."""
+    options.setdefault("start_new_session", True)
     return _starter.submit(subprocess.Popen, command, **options).result()
 
 

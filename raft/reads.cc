@@ -31,6 +31,10 @@ void Raft::TakeUpRead(Leader& leader, WaitingRead read) {
   if (leader.rounds.waiting.size() >= options_.max_forwarded_reads) {
     return AnswerRead(read, ReadFailure::kOverloaded);
   }
+  if (Broken(options_.control, Control::kUnconfirmedRead) && TermStartCommitted()) {
+    read.index = commit_;
+    return AnswerRead(read, ReadFailure::kNone);
+  }
   if (Broken(options_.control, Control::kInFlightRoundAck) && !leader.rounds.in_flight.empty()) {
     read.index = commit_;
     leader.rounds.in_flight.back().reads.push_back(read);

@@ -315,7 +315,7 @@ Result<std::unique_ptr<StateMachine>> OpenDatabase(const std::string& path,
   if (!applied) return Forward(applied);
   Result<std::optional<raft::Configuration>> configuration = (*engine)->Configuration();
   if (!configuration) return Forward(configuration);
-  Sessions sessions;
+  Sessions sessions(options.control);
   QUORATE_RETURN_IF_ERROR(LoadSessions(**engine, sessions));
   return std::make_unique<Database>(std::move(*engine), options, **applied,
                                     std::move(*configuration), std::move(sessions));

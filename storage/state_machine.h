@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "raft/configuration.h"
+#include "raft/controls.h"
 #include "raft/entry.h"
 #include "raft/snapshot.h"
 #include "storage/result.h"
@@ -54,9 +55,9 @@ struct Applied {
   raft::Index index = 0;
   raft::Term term = 0;
   Outcome outcome = Outcome::kDone;
-  bool found = false;      // the key existed before; a plain put does not look, and says so of any
-  bool repeated = false;   // executed before, with this answer: a write of a session
-  std::uint64_t have = 0;  // a number, as the outcome says
+  bool found = false;       // the key existed before; a plain put does not look, and says so of any
+  bool repeated = false;    // executed before, with this answer: a write of a session
+  std::uint64_t have = 0;   // a number, as the outcome says
   raft::Position executed;  // of the entry that was executed: of this one, unless it is repeated
   std::string result;       // an encoded wire::WriteResult; empty: nothing to say
 };
@@ -145,6 +146,7 @@ struct DatabaseOptions {
   std::uint64_t memtable_bytes = 64 << 20;
   std::uint64_t cache_bytes = 64 << 20;
   rocksdb::Env* env = nullptr;  // for tests that fill the disk; null: the real one. Outlives it
+  raft::Control control = raft::Control::kNone;
 };
 
 // RocksDB without its own log: the raft log is the log. The position is in the same WriteBatch as
