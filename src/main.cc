@@ -1,10 +1,13 @@
 #include <google/protobuf/stubs/logging.h>
+#include <pthread.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 
 #include "src/command_line.h"
 #include "src/server.h"
@@ -37,8 +40,22 @@ void LimitConnections(std::size_t files, ServiceLimits& limits, Logger& log) {
   limits.max_connections = room;
 }
 
-int Serve(ServerOptions options, std::size_t files) {
+// What a supervisor would do, in place: the same program, arguments and process id. As safe as
+// kill -9, which is what it is to everybody else.
+[[noreturn]] void StartAnew(char** argv, const std::string& why, const Logger& log) {
+  log.Error("this node starts itself anew", {{"reason", why}});
+  log.Flush();
+  sigset_t none;
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);  // else the new program inherits what is blocked
+  close_range(STDERR_FILENO + 1, ~0U, 0);        // the lock of the directory, and the ports
+  execv("/proc/self/exe", argv);
+  std::abort();
+}
+
+int Serve(ServerOptions options, char** argv, std::size_t files) {
   Logger log(options.log_format, options.log_level, options.id);
+  options.database.hang.react = [&](const std::string& why) { StartAnew(argv, why, log); };
   LimitConnections(files, options.service, log);
   const auto fail = [&](const quorate::storage::Error& error) {
     // One line for whoever typed the command; machines that read JSON get JSON.
@@ -65,5 +82,5 @@ int main(int argc, char** argv) {
   const std::size_t files = RaiseFileLimit();
   const CommandLine command_line = ParseCommandLine(argc, argv);
   if (!command_line.options) return command_line.exit_code;
-  return Serve(*command_line.options, files);
+  return Serve(*command_line.options, argv, files);
 }

@@ -7,9 +7,13 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <condition_variable>
+#include <stop_token>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "raft/assert.h"
 #include "storage/change_set.h"
 #include "storage/engine_log.h"
 #include "storage/little_endian.h"
@@ -87,6 +91,7 @@ Result<std::unique_ptr<Engine>> OpenWith(const std::string& path, const Database
   engine->db.reset(db);
   engine->data.reset(handles[0]);
   engine->meta.reset(handles[1]);
+  engine->hang = options.hang;
   return engine;
 }
 
@@ -185,6 +190,7 @@ Status Engine::Flush() const {
   QUORATE_RETURN_IF_ERROR(GoOn());
   const Result<std::optional<raft::Position>> now = Position(rocksdb::ReadOptions());
   if (!now) return Forward(now);
+  const FlushWatch watch(*this);
   const auto status = db->Flush(rocksdb::FlushOptions(), {data.get(), meta.get()});
   if (!status.ok()) return FailRocksDb(status, "flushing");
   return WaitUntilFlushed((*now)->index);
@@ -220,7 +226,10 @@ Status Engine::GoOn() const {
                                          std::to_string(room) + " that are free");
   }
   listener->ForgetFailure();
-  const auto status = db->Resume();
+  const auto status = [this] {
+    const FlushWatch watch(*this);  // Resume() flushes
+    return db->Resume();
+  }();
   if (status.ok()) return {};
   listener->NoteFailure();
   if (status.IsBusy()) return Fail(ErrorCode::kNoSpace, "the database is already trying to go on");
@@ -233,6 +242,25 @@ std::uint64_t Engine::RoomToGoOn() const {
   db->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &bytes);
   return kRoomToGoOn + 2 * bytes;
 }
+
+FlushWatch::FlushWatch(const Engine& engine)
+    : thread_([&engine](const std::stop_token& stop) {
+        std::mutex mutex;
+        std::unique_lock lock(mutex);
+        std::condition_variable_any stopped;
+        const auto over = [&stop] { return stop.stop_requested(); };
+        std::uint64_t events = 0;
+        do {
+          events = engine.listener->events();
+        } while (!stopped.wait_for(lock, stop, engine.hang.after, over) &&
+                 engine.listener->events() != events);
+        if (stop.stop_requested()) return;
+        const std::string what = "RocksDB has finished no flush for " +
+                                 std::to_string(engine.hang.after.count() / 1000) +
+                                 " s, and does not return from waiting for one";
+        QUORATE_ASSERT(engine.hang.react != nullptr, what.c_str());
+        engine.hang.react(what);
+      }) {}
 
 Result<std::unique_ptr<Engine>> OpenEngine(const std::string& path,
                                            const DatabaseOptions& options) {

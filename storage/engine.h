@@ -14,12 +14,14 @@
 #include <rocksdb/listener.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "raft/configuration.h"
 #include "raft/types.h"
@@ -78,6 +80,8 @@ struct Engine {
   std::unique_ptr<rocksdb::ColumnFamilyHandle> data;
   std::unique_ptr<rocksdb::ColumnFamilyHandle> meta;
 
+  DatabaseOptions::Hang hang;
+
   mutable std::mutex go_on_mutex;
 
   Engine() = default;
@@ -102,6 +106,15 @@ struct Engine {
  private:
   Status WaitUntilFlushed(raft::Index index) const;
   std::uint64_t RoomToGoOn() const;
+};
+
+// While it lives, says so if RocksDB seems to wait for ever (DatabaseOptions::Hang).
+class FlushWatch {
+ public:
+  explicit FlushWatch(const Engine& engine);
+
+ private:
+  std::jthread thread_;
 };
 
 // kCorrupt: damaged.

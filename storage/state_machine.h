@@ -1,6 +1,7 @@
 // What the log builds: keys and values at exactly one position of the log.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -147,6 +148,15 @@ struct DatabaseOptions {
   std::uint64_t cache_bytes = 64 << 20;
   rocksdb::Env* env = nullptr;  // for tests that fill the disk; null: the real one. Outlives it
   raft::Control control = raft::Control::kNone;
+  // RocksDB 7.8 can wait for ever for a flush that it has lost, when flushes and compactions of
+  // families that are flushed together fail for want of room at the same time. Only a new process
+  // helps. So where it waits and nothing was flushed, or failed to be, for `after`, `react` is
+  // called once, from another thread; without one the process aborts.
+  struct Hang {
+    std::chrono::milliseconds after{20'000};
+    std::function<void(const std::string& what)> react{};
+  };
+  Hang hang{};
 };
 
 // RocksDB without its own log: the raft log is the log. The position is in the same WriteBatch as

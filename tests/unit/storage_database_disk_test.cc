@@ -177,6 +177,11 @@ class FullFiles final : public rocksdb::FileSystemWrapper {
   const char* Name() const override { return "FullFiles"; }
 
   void SetFull(bool full) { full_ = full; }
+  // What is appended meanwhile waits.
+  void SetStuck(bool stuck) {
+    stuck_ = stuck;
+    stuck_.notify_all();
+  }
   // Only files with this in their names meet the lack of room.
   void OnlyFor(const std::string& part) { part_ = part; }
 
@@ -191,8 +196,8 @@ class FullFiles final : public rocksdb::FileSystemWrapper {
                                     rocksdb::IODebugContext* context) override {
     auto status = target()->NewWritableFile(name, options, result, context);
     if (status.ok()) {
-      *result = std::make_unique<WritableFile>(std::move(*result),
-                                               name.find(part_) != std::string::npos, full_);
+      *result = std::make_unique<WritableFile>(
+          std::move(*result), name.find(part_) != std::string::npos, full_, stuck_);
     }
     return status;
   }
@@ -201,22 +206,28 @@ class FullFiles final : public rocksdb::FileSystemWrapper {
   class WritableFile final : public rocksdb::FSWritableFileOwnerWrapper {
    public:
     WritableFile(std::unique_ptr<rocksdb::FSWritableFile>&& file, bool concerned,
-                 const std::atomic<bool>& full)
-        : FSWritableFileOwnerWrapper(std::move(file)), concerned_(concerned), full_(full) {}
+                 const std::atomic<bool>& full, const std::atomic<bool>& stuck)
+        : FSWritableFileOwnerWrapper(std::move(file)),
+          concerned_(concerned),
+          full_(full),
+          stuck_(stuck) {}
 
     using FSWritableFileOwnerWrapper::Append;
     rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
                              rocksdb::IODebugContext* context) override {
       if (concerned_ && full_) return rocksdb::IOStatus::NoSpace("no room left");
+      if (concerned_) stuck_.wait(true);
       return FSWritableFileOwnerWrapper::Append(data, options, context);
     }
 
    private:
     const bool concerned_;
     const std::atomic<bool>& full_;
+    const std::atomic<bool>& stuck_;
   };
 
   std::atomic<bool> full_{false};
+  std::atomic<bool> stuck_{false};
   std::string part_;
 };
 
@@ -343,6 +354,40 @@ TEST_F(FullDiskTest, ACheckpointFailsAndTheStateMachineGoesOn) {
   const auto again = db_->Checkpoint(root_ / "copy");
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->position.index, 2);
+}
+
+// --- A RocksDB that waits for ever. ---
+
+class HangTest : public FullDiskTest {
+ protected:
+  void SetUp() override {
+    DatabaseOptions options{.env = env_.get()};
+    options.hang = {std::chrono::milliseconds(100), [this](const std::string& what) {
+                      what_ = what;
+                      hung_ = true;
+                      hung_.notify_all();
+                    }};
+    db_ = Open(root_ / "db", options);
+    ASSERT_TRUE(db_->Apply(std::vector{Entry(1)}));
+  }
+
+  std::string what_;
+  std::atomic<bool> hung_{false};
+};
+
+TEST_F(HangTest, IsNoticed) {
+  files_->SetStuck(true);
+  std::thread flush([this] { EXPECT_TRUE(db_->Flush()); });
+  hung_.wait(false);
+  EXPECT_NE(what_.find("finished no flush"), std::string::npos) << what_;
+  files_->SetStuck(false);
+  flush.join();
+}
+
+TEST_F(HangTest, AFlushThatEndsIsNone) {
+  ASSERT_TRUE(db_->Flush());
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_FALSE(hung_) << what_;
 }
 
 // --- Bytes that change. ---
