@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 constexpr DataDir::Expected kNodeTwo{0xdef, 2};
 constexpr raft::Uuid kUuid{5, 6};
 constexpr LogOptions kLogOptions{64 << 10};
-constexpr DatabaseOptions kDatabase{1 << 20, 1 << 20};
+const DatabaseOptions kDatabase{1 << 20, 1 << 20};
 constexpr std::uint64_t kBackupId = 0xbac;
 
 const raft::Configuration kOld = raft::Configuration::Bootstrap({{1, {}, "old:1"}});
