@@ -154,8 +154,15 @@ TEST_F(ServerRobustness, UnknownCommandsAndTypesAreRefusedAndTheConnectionLives)
       client.Call(wire::FrameType::kWrite, wire::RequestHeader(), of_session.SerializeAsString())
           .error()
           .code(),
-      wire::UNSUPPORTED)
-      << "executed, it would not be deduplicated";
+      wire::INVALID)
+      << "without a seq it would not be deduplicated";
+  of_session.mutable_session()->set_seq(1);
+  EXPECT_EQ(
+      client.Call(wire::FrameType::kWrite, wire::RequestHeader(), of_session.SerializeAsString())
+          .error()
+          .code(),
+      wire::SESSION_EXPIRED)
+      << "nobody opened it";
   EXPECT_FALSE(client.Put("k", "v").has_error());
 }
 
