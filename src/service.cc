@@ -441,6 +441,7 @@ void Service::Refuse(const Request& request, wire::Code code, std::string messag
   error.set_message(std::move(message));
   error.set_have(have);
   error.set_want(want);
+  reply_.set_repeated(request.repeated);
   Answer(request, {});
 }
 

@@ -122,6 +122,7 @@ class Service {
     bool explain = false;
     std::string name;       // the client's own request id, for logs
     std::uint64_t seq = 0;  // of a session's write
+    bool repeated = false;  // so was its outcome, of an earlier attempt
   };
   // One page of a scan on its way.
   struct ScanWork {

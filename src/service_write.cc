@@ -109,6 +109,7 @@ void Service::OnWrite(std::uint64_t ticket, const WriteResult& result) {
       Refuse(request, wire::SHUTTING_DOWN, "this node is shutting down; use another");
       break;
     case WriteStatus::kApplied:
+      pending->request.repeated = result.applied.repeated;
       AnswerApplied(request, result.applied);
       break;
   }

@@ -24,8 +24,9 @@ class Driver:
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.tell, self.said = tell, []
         self.ready, self.over = threading.Event(), threading.Event()
+        self._errors = threading.Thread(target=self._complaints, name="driver-errors", daemon=True)
+        self._errors.start()
         threading.Thread(target=self._listen, name="driver", daemon=True).start()
-        threading.Thread(target=self._complaints, name="driver-errors", daemon=True).start()
 
     def _listen(self):
         for line in self.process.stdout:
@@ -35,6 +36,7 @@ class Driver:
             else:
                 self.tell(report)
         self.process.wait()
+        self._errors.join()
         self.over.set()
         self.ready.set()
 
