@@ -282,11 +282,16 @@ TEST_F(DatabaseTest, MemoryOnlySaysSoWhenItDoesNotKnow) {
   Apply({Put(1, "a", std::string(100, 'x'))});
   ASSERT_TRUE(db_->Get("a", Cost::kMemoryOnly)->has_value()) << "in the memtable";
   ASSERT_TRUE(db_->Flush());
-  Open();  // nothing in RocksDB's cache
-  if (!DropFromMemory(path_)) GTEST_SKIP() << "this file system keeps its files in memory";
-  const auto cold = db_->Get("a", Cost::kMemoryOnly);
-  ASSERT_TRUE(cold);
-  EXPECT_FALSE(cold->has_value());
+  // The operating system is free to keep, or to read again, what it was asked to drop.
+  bool unknown = false;
+  for (int attempt = 0; attempt < 10 && !unknown; ++attempt) {
+    Open();  // nothing in RocksDB's cache
+    if (!DropFromMemory(path_)) GTEST_SKIP() << "this file system keeps its files in memory";
+    const auto cold = db_->Get("a", Cost::kMemoryOnly);
+    ASSERT_TRUE(cold);
+    unknown = !cold->has_value();
+  }
+  EXPECT_TRUE(unknown);
   EXPECT_EQ(Value("a"), std::string(100, 'x'));
   const auto warm = db_->Get("a", Cost::kMemoryOnly);
   ASSERT_TRUE(warm && *warm);
