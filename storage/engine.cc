@@ -7,15 +7,12 @@
 #include <sys/resource.h>
 
 #include <chrono>
-#include <condition_variable>
-#include <stop_token>
-#include <thread>
 #include <utility>
 #include <vector>
 
-#include "raft/assert.h"
 #include "storage/change_set.h"
 #include "storage/engine_log.h"
+#include "storage/flush_watch.h"
 #include "storage/little_endian.h"
 #include "storage/memtable.h"
 #include "storage/page_cache.h"
@@ -242,25 +239,6 @@ std::uint64_t Engine::RoomToGoOn() const {
   db->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &bytes);
   return kRoomToGoOn + 2 * bytes;
 }
-
-FlushWatch::FlushWatch(const Engine& engine)
-    : thread_([&engine](const std::stop_token& stop) {
-        std::mutex mutex;
-        std::unique_lock lock(mutex);
-        std::condition_variable_any stopped;
-        const auto over = [&stop] { return stop.stop_requested(); };
-        std::uint64_t events = 0;
-        do {
-          events = engine.listener->events();
-        } while (!stopped.wait_for(lock, stop, engine.hang.after, over) &&
-                 engine.listener->events() != events);
-        if (stop.stop_requested()) return;
-        const std::string what = "RocksDB has finished no flush for " +
-                                 std::to_string(engine.hang.after.count() / 1000) +
-                                 " s, and does not return from waiting for one";
-        QUORATE_ASSERT(engine.hang.react != nullptr, what.c_str());
-        engine.hang.react(what);
-      }) {}
 
 Result<std::unique_ptr<Engine>> OpenEngine(const std::string& path,
                                            const DatabaseOptions& options) {

@@ -14,14 +14,12 @@
 #include <rocksdb/listener.h>
 
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "raft/configuration.h"
 #include "raft/types.h"
@@ -106,15 +104,6 @@ struct Engine {
  private:
   Status WaitUntilFlushed(raft::Index index) const;
   std::uint64_t RoomToGoOn() const;
-};
-
-// While it lives, says so if RocksDB seems to wait for ever (DatabaseOptions::Hang).
-class FlushWatch {
- public:
-  explicit FlushWatch(const Engine& engine);
-
- private:
-  std::jthread thread_;
 };
 
 // kCorrupt: damaged.

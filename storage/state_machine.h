@@ -150,8 +150,8 @@ struct DatabaseOptions {
   raft::Control control = raft::Control::kNone;
   // RocksDB 7.8 can wait for ever for a flush that it has lost, when flushes and compactions of
   // families that are flushed together fail for want of room at the same time. Only a new process
-  // helps. So where it waits and nothing was flushed, or failed to be, for `after`, `react` is
-  // called once, from another thread; without one the process aborts.
+  // helps. So where it waits, nothing of it has moved for `after`, and the disk still answers,
+  // `react` is called once, from another thread; without one the process aborts.
   struct Hang {
     std::chrono::milliseconds after{20'000};
     std::function<void(const std::string& what)> react{};

@@ -375,12 +375,23 @@ class HangTest : public FullDiskTest {
 };
 
 TEST_F(HangTest, IsNoticed) {
+  files_->OnlyFor(".sst");
   files_->SetStuck(true);
   std::thread flush([this] { EXPECT_TRUE(db_->Flush()); });
   hung_.wait(false);
-  EXPECT_NE(what_.find("finished no flush"), std::string::npos) << what_;
+  EXPECT_NE(what_.find("waiting for a flush"), std::string::npos) << what_;
   files_->SetStuck(false);
   flush.join();
+}
+
+TEST_F(HangTest, AStuckDiskIsNone) {
+  files_->SetStuck(true);
+  std::thread flush([this] { EXPECT_TRUE(db_->Flush()); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  EXPECT_FALSE(hung_) << what_;
+  files_->SetStuck(false);
+  flush.join();
+  EXPECT_FALSE(hung_) << what_;
 }
 
 TEST_F(HangTest, AFlushThatEndsIsNone) {
