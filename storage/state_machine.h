@@ -153,7 +153,7 @@ struct DatabaseOptions {
   // helps. So where it waits, nothing of it has moved for `after`, and the disk still answers,
   // `react` is called once, from another thread; without one the process aborts.
   struct Hang {
-    std::chrono::milliseconds after{20'000};
+    std::chrono::milliseconds after{10'000};
     std::function<void(const std::string& what)> react{};
   };
   Hang hang{};
