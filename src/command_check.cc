@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "client/proto/frame.h"
+#include "storage/execute.h"
 
 namespace quorate::server {
 namespace {
@@ -203,16 +204,12 @@ std::optional<CommandRefusal> CheckCommand(const wire::Command& command,
   if (auto refusal = CheckOperation(command, encoded_bytes)) return refusal;
   if (command.stamp_us() != 0) return Invalid("stamp_us is set by the leader, not by clients");
   if (!command.has_session()) return std::nullopt;
-  if (IsSessionOperation(command)) {
+  if (storage::IsSessionOperation(command)) {
     return Invalid(
         "opening, keeping and closing sessions are no commands of a session: leave out "
         "`session`");
   }
   return Check(command.session());
-}
-
-bool IsSessionOperation(const wire::Command& command) {
-  return command.has_open_session() || command.has_keep_session() || command.has_close_session();
 }
 
 }  // namespace quorate::server

@@ -21,7 +21,4 @@ struct CommandRefusal {
 // `encoded_bytes`: of the whole command. Nothing: it may enter the log.
 std::optional<CommandRefusal> CheckCommand(const wire::Command& command, std::size_t encoded_bytes);
 
-// Opens, keeps or closes a session: a command about one, where others may be of one.
-bool IsSessionOperation(const wire::Command& command);
-
 }  // namespace quorate::server

@@ -3,6 +3,7 @@
 
 #include "src/command_check.h"
 #include "src/service.h"
+#include "storage/execute.h"
 
 namespace quorate::server {
 namespace {
@@ -50,7 +51,7 @@ void Service::Write(ClientSession& session, const wire::Frame& frame, Request re
   }
   if (command_.has_open_session() && TooManySessions(request)) return;
   if (!TakeUp(session, header_, request)) return;
-  const bool stamped = command_.has_session() || IsSessionOperation(command_);
+  const bool stamped = command_.has_session() || storage::IsSessionOperation(command_);
   Ticket ticket = 0;
   Wait(session, std::move(request), ticket);
   in_.replica.Write(frame.body, stamped ? Replica::Stamping::kStamped : Replica::Stamping::kPlain,
@@ -119,8 +120,8 @@ void Service::OnWrite(std::uint64_t ticket, const WriteResult& result) {
 void Service::AnswerApplied(const Request& request, const storage::Applied& applied) {
   const bool done =
       applied.outcome == storage::Outcome::kDone || applied.outcome == storage::Outcome::kNotFound;
-  if (!done) return RefuseApplied(request, applied);
   if (applied.repeated) ++in_.metrics.repeated_writes;
+  if (!done) return RefuseApplied(request, applied);
   if (LeavesAnswersUnread(request, applied)) return;
   reply_.Clear();
   reply_.set_mod_index(applied.executed.index);
@@ -139,8 +140,9 @@ void Service::AnswerApplied(const Request& request, const storage::Applied& appl
 // A read can be refused when its turn comes; a write has happened, and to deny it would be a lie.
 // So who lets long answers pile up is cut off, and knows that the outcome is open.
 bool Service::LeavesAnswersUnread(const Request& request, const storage::Applied& applied) {
+  if (applied.result.empty()) return false;
   auto* session = sessions_.Find(request.session);
-  if (session == nullptr || applied.result.empty()) return false;
+  if (session == nullptr) return false;
   const std::size_t queued = (*session)->connection->queued_bytes();
   if (queued <= limits_.max_output_bytes) return false;
   wire::Error error;
@@ -158,7 +160,6 @@ bool Service::LeavesAnswersUnread(const Request& request, const storage::Applied
 void Service::RefuseApplied(const Request& request, const storage::Applied& applied) {
   using storage::Outcome;
   const std::uint64_t have = applied.have;
-  if (applied.repeated) ++in_.metrics.repeated_writes;
   switch (applied.outcome) {
     case Outcome::kCompareFailed:
       return Refuse(request, wire::COMPARE_FAILED,

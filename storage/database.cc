@@ -73,19 +73,34 @@ class DatabaseView final : public StateView {
   Status status_;  // of reading the position: Scan() reports it
 };
 
-Status LoadSessions(const Engine& engine, Sessions& sessions) {
-  sessions.Clear();
+// Those of sessions, from `first` on, in order of their names; as they were when it began.
+template <typename Visit>
+Status ForEachRow(const Engine& engine, std::string_view first, Visit visit) {
   const rocksdb::Slice bound(Sessions::RowsEnd());
   rocksdb::ReadOptions read;
   read.iterate_upper_bound = &bound;
   const std::unique_ptr<rocksdb::Iterator> row(engine.db->NewIterator(read, engine.meta.get()));
-  for (row->Seek(rocksdb::Slice(Sessions::RowsBegin())); row->Valid(); row->Next()) {
-    if (!sessions.LoadRow(row->key().ToStringView(), row->value().ToStringView())) {
-      return FailForm();
-    }
+  for (row->Seek(rocksdb::Slice(first)); row->Valid(); row->Next()) {
+    QUORATE_RETURN_IF_ERROR(visit(row->key().ToStringView(), row->value().ToStringView()));
   }
   if (!row->status().ok()) return FailRocksDb(row->status(), "reading the sessions");
   return {};
+}
+
+Status LoadSessions(const Engine& engine, Sessions& sessions) {
+  sessions.Clear();
+  return ForEachRow(engine, Sessions::RowsBegin(),
+                    [&](std::string_view name, std::string_view value) -> Status {
+                      if (!sessions.LoadRow(name, value)) return FailForm();
+                      return {};
+                    });
+}
+
+// The raft log is the log.
+rocksdb::WriteOptions WithoutLog() {
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  return options;
 }
 
 class Database final : public StateMachine {
@@ -178,7 +193,6 @@ Result<std::vector<Applied>> Database::ApplyBatch(std::span<const raft::Entry> e
   results.reserve(entries.size());
   changes_.Clear();
   const raft::Entry* configuration = nullptr;
-  raft::Position last;
   std::size_t answered = 0;
   for (const raft::Entry& entry : entries) {
     QUORATE_ASSERT(entry.index == entries.front().index + results.size(),
@@ -187,7 +201,6 @@ Result<std::vector<Applied>> Database::ApplyBatch(std::span<const raft::Entry> e
     if (!applied) return Forward(applied);
     answered += applied->result.size();
     results.push_back(std::move(*applied));
-    last = {entry.index, entry.term};
     if (entry.kind == raft::EntryKind::kConfiguration) {
       changes_.batch().Put(engine_->meta.get(), kConfigurationKey,
                            rocksdb::Slice(entry.data.view()));
@@ -196,7 +209,7 @@ Result<std::vector<Applied>> Database::ApplyBatch(std::span<const raft::Entry> e
     if (answered + changes_.batch().GetDataSize() >= kMaxBatchBytes) break;
   }
   sessions_.WriteRows(changes_);
-  QUORATE_RETURN_IF_ERROR(Write(last));
+  QUORATE_RETURN_IF_ERROR(Write({results.back().index, results.back().term}));
   if (configuration != nullptr) {
     auto decoded = raft::Configuration::Decode(configuration->data.view());
     const std::lock_guard lock(configuration_mutex_);
@@ -207,11 +220,9 @@ Result<std::vector<Applied>> Database::ApplyBatch(std::span<const raft::Entry> e
 
 Status Database::Write(raft::Position position) {
   changes_.batch().Put(engine_->meta.get(), kAppliedKey, EncodePosition(position));
-  rocksdb::WriteOptions write;
-  write.disableWAL = true;
   const std::uint64_t before = writes_.load(std::memory_order_relaxed);
   writes_.store(before + 1, std::memory_order_relaxed);
-  const auto status = engine_->db->Write(write, &changes_.batch());
+  const auto status = engine_->db->Write(WithoutLog(), &changes_.batch());
   if (status.ok()) applied_.Set(position);
   writes_.store(before + 2, std::memory_order_release);
   if (!status.ok()) return FailRocksDb(status, "applying entries");
@@ -342,28 +353,22 @@ Status VerifyDatabase(const std::string& path, const DatabaseOptions& options) {
 
 namespace {
 
-// The keys attached to sessions, then all rows of sessions, in steps that bound the memory.
+// The rows of sessions and the keys attached to them, in steps that bound the memory.
 Status RemoveSessions(const Engine& engine) {
   constexpr std::size_t kStep = 1'000;
   ChangeSet changes(*engine.db, *engine.data, *engine.meta);
-  rocksdb::WriteOptions write;
-  write.disableWAL = true;
-  while (true) {
-    const Result<std::vector<std::string>> rows = changes.RowNames(Sessions::kAllRows, kStep);
-    if (!rows) return Forward(rows);
-    if (rows->empty()) return {};
-    for (const std::string& row : *rows) {
-      if (const auto attached = Sessions::ParseAttachedRow(row)) {
-        const Result<std::optional<Record>> record = changes.Get(attached->key);
-        if (!record) return Forward(record);
-        if (*record && (*record)->owner == attached->session) changes.Delete(attached->key);
-      }
-      changes.DeleteRow(row);
-    }
-    const auto status = engine.db->Write(write, &changes.batch());
-    if (!status.ok()) return FailRocksDb(status, "removing sessions");
+  const auto write = [&]() -> Status {
+    const auto status = engine.db->Write(WithoutLog(), &changes.batch());
     changes.Clear();
-  }
+    return status.ok() ? Status() : FailRocksDb(status, "removing sessions");
+  };
+  std::size_t rows = 0;
+  const auto remove = [&](std::string_view name, std::string_view /*value*/) -> Status {
+    QUORATE_RETURN_IF_ERROR(Sessions::RemoveRow(name, changes));
+    return ++rows % kStep == 0 ? write() : Status();
+  };
+  QUORATE_RETURN_IF_ERROR(ForEachRow(engine, Sessions::kAllRows, remove));
+  return write();
 }
 
 }  // namespace
@@ -381,9 +386,7 @@ Status AdoptDatabase(const std::string& path, const DatabaseOptions& options,
                                          " as its manifest says; use another copy");
   }
   QUORATE_RETURN_IF_ERROR(RemoveSessions(**engine));
-  rocksdb::WriteOptions write;
-  write.disableWAL = true;
-  const auto status = (*engine)->db->Put(write, (*engine)->meta.get(), kConfigurationKey,
+  const auto status = (*engine)->db->Put(WithoutLog(), (*engine)->meta.get(), kConfigurationKey,
                                          start.configuration.Encode());
   if (!status.ok()) return FailRocksDb(status, "recording the configuration");
   return (*engine)->Flush();

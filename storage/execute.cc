@@ -7,7 +7,6 @@
 #include "storage/execute_value.h"
 
 namespace quorate::storage {
-namespace {
 
 bool IsSessionOperation(const wire::Command& command) {
   switch (command.operation_case()) {
@@ -20,6 +19,8 @@ bool IsSessionOperation(const wire::Command& command) {
       return false;
   }
 }
+
+namespace {
 
 Result<Part> Execute(const wire::DeleteRange& command, const Change& change,
                      wire::WriteResult& result) {

@@ -20,4 +20,7 @@ namespace quorate::storage {
 Result<Applied> Execute(const raft::Entry& entry, wire::Command& scratch, KeySpace& keys,
                         Sessions& sessions);
 
+// Opens, keeps, closes or ends sessions: a command about them, where others may be of one.
+bool IsSessionOperation(const wire::Command& command);
+
 }  // namespace quorate::storage

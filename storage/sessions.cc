@@ -13,13 +13,19 @@ namespace quorate::storage {
 namespace {
 
 constexpr std::string_view kAttached = "session/attached/";
-constexpr std::string_view kClock = "session/clock";
+constexpr std::string_view kClock = Sessions::RowsBegin();
 constexpr std::string_view kHead = "session/head/";
 constexpr std::string_view kResult = "session/result/";
 // Results up to this many bytes lie in the session's own row.
 constexpr std::size_t kShortResult = 64;
 // What an answer takes besides its result, about.
 constexpr std::size_t kAnswerOverhead = 96;
+
+std::string EncodeTtl(std::uint64_t ttl_us) {
+  wire::WriteResult result;
+  result.set_ttl_us(ttl_us);
+  return result.SerializeAsString();
+}
 
 void AppendId(std::string& out, std::uint64_t id) {
   for (int shift = 56; shift >= 0; shift -= 8) out.push_back(static_cast<char>(id >> shift));
@@ -127,12 +133,17 @@ std::string Sessions::AttachedRow(std::uint64_t id, std::string_view key) {
   return Name(kAttached, id).append(key);
 }
 
-std::optional<Sessions::Attached> Sessions::ParseAttachedRow(std::string_view name) {
-  if (!name.starts_with(kAttached)) return std::nullopt;
-  name.remove_prefix(kAttached.size());
-  const auto id = TakeId(name);
-  if (!id) return std::nullopt;
-  return Attached{*id, name};
+Status Sessions::RemoveRow(std::string_view row, KeySpace& keys) {
+  if (row.starts_with(kAttached)) {
+    std::string_view key = row.substr(kAttached.size());
+    if (const auto id = TakeId(key)) {
+      const Result<std::optional<Record>> record = keys.Get(key);
+      if (!record) return Forward(record);
+      if (*record && (*record)->owner == *id) keys.Delete(key);
+    }
+  }
+  keys.DeleteRow(row);
+  return {};
 }
 
 void Sessions::Clear() {
@@ -325,9 +336,7 @@ Status Sessions::Execute(const wire::Command& command, KeySpace& keys, Applied& 
         return {};
       }
       Touch(id, *session);
-      wire::WriteResult result;
-      result.set_ttl_us(session->ttl_us);
-      applied.result = result.SerializeAsString();
+      applied.result = EncodeTtl(session->ttl_us);
       return {};
     }
     case wire::Command::kCloseSession: {
@@ -363,13 +372,9 @@ void Sessions::Open(const wire::OpenSession& command, Applied& applied) {
   Touch(applied.index, session);
   table_.emplace(applied.index, std::move(session));
   ++open_;
-  wire::WriteResult result;
-  result.set_ttl_us(command.ttl_us());
-  applied.result = result.SerializeAsString();
+  applied.result = EncodeTtl(command.ttl_us());
 }
 
-// A put by others writes the key's owner and reads nothing, so it leaves the row that attached the
-// key behind: the record has the last word.
 Status Sessions::End(std::uint64_t id, KeySpace& keys, std::size_t& budget) {
   Session& session = table_.find(id)->second;
   if (!std::exchange(session.ended, true)) {
@@ -377,16 +382,9 @@ Status Sessions::End(std::uint64_t id, KeySpace& keys, std::size_t& budget) {
     Acknowledge(id, session, ~std::uint64_t{0}, keys);
   }
   touched_.push_back(id);
-  const std::string prefix = AttachedRow(id, {});
-  const Result<std::vector<std::string>> rows = keys.RowNames(prefix, budget);
+  const Result<std::vector<std::string>> rows = keys.RowNames(AttachedRow(id, {}), budget);
   if (!rows) return Forward(rows);
-  for (const std::string& row : *rows) {
-    const std::string_view key = std::string_view(row).substr(prefix.size());
-    const Result<std::optional<Record>> record = keys.Get(key);
-    if (!record) return Forward(record);
-    if (*record && (*record)->owner == id) keys.Delete(key);
-    keys.DeleteRow(row);
-  }
+  for (const std::string& row : *rows) QUORATE_RETURN_IF_ERROR(RemoveRow(row, keys));
   const bool done = rows->size() < budget;
   budget -= rows->size();
   if (!done) return {};

@@ -80,13 +80,12 @@ class Sessions {
   // Open, keep, close and end sessions. kCorrupt and others: of reading the key space.
   Status Execute(const wire::Command& command, KeySpace& keys, Applied& applied);
 
-  // The name of the row that attaches a key; and back, nothing if it is another row's name.
+  // The name of the row that attaches a key.
   static std::string AttachedRow(std::uint64_t id, std::string_view key);
-  struct Attached {
-    std::uint64_t session = 0;
-    std::string_view key;  // in the row's name
-  };
-  static std::optional<Attached> ParseAttachedRow(std::string_view name);
+  // Deletes a row, and the key that it attached if that is still the session's: a put by others
+  // writes the key's owner and reads nothing, so it leaves the row behind. The record has the last
+  // word.
+  static Status RemoveRow(std::string_view row, KeySpace& keys);
 
  private:
   using Table = std::unordered_map<std::uint64_t, Session>;

@@ -31,7 +31,12 @@ class ModelKeys final : public storage::KeySpace {
   }
   storage::Result<std::vector<std::string>> Keys(std::string_view first, std::string_view last,
                                                  std::size_t max) override {
-    return List(state_.data, first, last, max);
+    std::vector<std::string> names;
+    for (auto it = state_.data.lower_bound(first); it != state_.data.end(); ++it) {
+      if (names.size() == max || (!last.empty() && it->first >= last)) break;
+      names.push_back(it->first);
+    }
+    return names;
   }
   void PutRow(std::string_view name, std::string_view value) override {
     state_.rows.insert_or_assign(std::string(name), std::string(value));
@@ -51,17 +56,6 @@ class ModelKeys final : public storage::KeySpace {
   }
 
  private:
-  template <typename Map>
-  static std::vector<std::string> List(const Map& map, std::string_view first,
-                                       std::string_view last, std::size_t max) {
-    std::vector<std::string> names;
-    for (auto it = map.lower_bound(first); it != map.end(); ++it) {
-      if (names.size() == max || (!last.empty() && it->first >= last)) break;
-      names.push_back(it->first);
-    }
-    return names;
-  }
-
   ModelState& state_;
 };
 

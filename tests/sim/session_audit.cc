@@ -59,19 +59,19 @@ void SessionAudit::Step(const Invariants& log, raft::Index index, const wire::Co
       Session& session = sessions_[index];
       session.ttl_us = command.open_session().ttl_us();
       session.deadline_us = clock_us_ + session.ttl_us;
-      alive_[index] = true;
+      session.alive = true;
       return;
     }
     case wire::Command::kKeepSession: {
       const std::uint64_t id = command.keep_session().id();
-      if (alive_[id]) sessions_[id].deadline_us = clock_us_ + sessions_[id].ttl_us;
+      if (sessions_[id].alive) sessions_[id].deadline_us = clock_us_ + sessions_[id].ttl_us;
       return;
     }
     case wire::Command::kCloseSession:
       return End(command.close_session().id());
     case wire::Command::kEndSessions:
       for (const std::uint64_t id : command.end_sessions().id()) {
-        if (!alive_[id] || sessions_[id].deadline_us > clock_us_) continue;
+        if (!sessions_[id].alive || sessions_[id].deadline_us > clock_us_) continue;
         CheckNotEarly(log, id, index);
         ++expired_;
         End(id);
@@ -85,7 +85,7 @@ void SessionAudit::Step(const Invariants& log, raft::Index index, const wire::Co
 void SessionAudit::StepWrite(raft::Index index, const wire::Command& command) {
   const wire::SessionRef& ref = command.session();
   Verdict& verdict = verdicts_[index];
-  if (!alive_[ref.id()]) return;
+  if (!sessions_[ref.id()].alive) return;
   Session& session = sessions_[ref.id()];
   session.deadline_us = clock_us_ + session.ttl_us;
   session.acked_below = std::max<std::uint64_t>(session.acked_below, ref.acked_below());
@@ -118,7 +118,7 @@ void SessionAudit::Execute(std::uint64_t id, Session& session, const wire::Comma
 }
 
 void SessionAudit::End(std::uint64_t id) {
-  alive_[id] = false;
+  sessions_[id].alive = false;
   std::erase_if(attached_, [id](const auto& key) { return key.second == id; });
 }
 

@@ -37,6 +37,7 @@ class SessionAudit {
     storage::Applied applied;
   };
   struct Session {
+    bool alive = false;
     std::uint64_t ttl_us = 0;
     std::uint64_t deadline_us = 0;
     std::uint64_t acked_below = 0;
@@ -64,8 +65,7 @@ class SessionAudit {
   std::uint64_t expired_ = 0;
   // The model.
   std::uint64_t clock_us_ = 0;
-  std::map<std::uint64_t, Session> sessions_;  // ended ones as well
-  std::map<std::uint64_t, bool> alive_;
+  std::map<std::uint64_t, Session> sessions_;      // ended ones as well
   std::map<std::string, std::uint64_t> attached_;  // owner by key; 0: a plain key
   std::map<raft::Index, Verdict> verdicts_;        // of commands of sessions
 };

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "storage/execute.h"
+
 namespace quorate::sim {
 namespace {
 
@@ -9,6 +11,13 @@ constexpr std::size_t kWindow = 6;
 
 std::string AttachedKey(std::uint64_t session, std::uint64_t number) {
   return std::string(kAttachedPrefix) + std::to_string(session) + "." + std::to_string(number);
+}
+
+Request ToRequest(const wire::Command& command) {
+  return {.kind = OperationKind::kPut,
+          .key = {},
+          .command = Bytes::Copy(command.SerializeAsString()),
+          .stamping = server::Replica::Stamping::kStamped};
 }
 
 }  // namespace
@@ -25,8 +34,7 @@ bool IsPlainWrite(const Bytes& command) {
   wire::Command parsed;
   const std::string_view data = command.view();
   if (!parsed.ParseFromArray(data.data(), static_cast<int>(data.size()))) return true;
-  return !parsed.has_session() && !parsed.has_open_session() && !parsed.has_keep_session() &&
-         !parsed.has_close_session() && !parsed.has_end_sessions();
+  return !parsed.has_session() && !storage::IsSessionOperation(parsed);
 }
 
 void SessionClient::Stop() {
@@ -76,11 +84,7 @@ void SessionClient::OpenSession() {
 
 void SessionClient::Tell(wire::Command command) {
   const std::uint64_t session = command.has_open_session() ? 0 : session_;
-  const Request request{OperationKind::kPut,
-                        {},
-                        Bytes::Copy(command.SerializeAsString()),
-                        server::Replica::Stamping::kStamped};
-  Send(session, 0, request);
+  Send(session, 0, ToRequest(command));
 }
 
 void SessionClient::Write() {
@@ -91,10 +95,7 @@ void SessionClient::Write() {
   ref.set_seq(seq);
   // Not always at once: others may be sent again meanwhile.
   if (random_.Chance(0.7)) ref.set_acked_below(open_.empty() ? seq : open_.begin()->first);
-  open_[seq].request = {OperationKind::kPut,
-                        {},
-                        Bytes::Copy(command.SerializeAsString()),
-                        server::Replica::Stamping::kStamped};
+  open_[seq] = ToRequest(command);
   SendUntilAnswered(session_, seq);
 }
 
@@ -135,8 +136,7 @@ raft::NodeId SessionClient::ChooseNode() {
 void SessionClient::SendUntilAnswered(std::uint64_t session, std::uint64_t seq) {
   const auto open = open_.find(seq);
   if (session != session_ || open == open_.end()) return;
-  ++open->second.sent;
-  Send(session, seq, open->second.request);
+  Send(session, seq, open->second);
   const SimTime again = Millis(30) + random_.Interval(plan_.read_retry);
   env_.events.After(again, [this, session, seq] { SendUntilAnswered(session, seq); });
 }

@@ -4,9 +4,7 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "client/proto/wire.pb.h"
 #include "tests/sim/clients.h"
@@ -31,12 +29,6 @@ class SessionClient {
   void Stop();
 
  private:
-  // On its way, or answered with nobody there to hear it: sent again until then.
-  struct Open {
-    Request request;
-    std::uint64_t sent = 0;  // how often
-  };
-
   void NextAfter(SimTime mean);
   void Next();
   void OpenSession();
@@ -61,7 +53,8 @@ class SessionClient {
   bool opening_ = false;
   std::uint64_t session_ = 0;  // 0: none
   std::uint64_t next_seq_ = 1;
-  std::map<std::uint64_t, Open> open_;  // by seq
+  // By seq: on its way, or answered with nobody there to hear it, and sent again until then.
+  std::map<std::uint64_t, Request> open_;
   raft::NodeId hint_ = raft::kNoNode;
 };
 
