@@ -105,7 +105,6 @@ struct Call {
   std::uint64_t seq = 0;                  // 0: not part of the session's sequence
   bool queued = false;            // ordered session: it waits for those before it to be answered
   std::size_t command_bytes = 0;  // of `body`; behind it the latest attempt's SessionRef
-  bool repeatable = false;        // asking again does no harm
   bool uncertain = false;         // an attempt that was given up may have been executed
   BootTime first_sent{};
 
@@ -130,6 +129,9 @@ struct Call {
   int dead_rounds = 0;  // times no node at all could be dialled
 
   bool is_write() const { return type == wire::FrameType::kWrite; }
+  // Asking again does no harm. At worst another session is opened that nobody uses, and it ends by
+  // itself.
+  bool repeatable() const { return session != nullptr || operation == Operation::kOpenSession; }
   bool is_read() const { return operation >= Operation::kGet && operation <= Operation::kScan; }
   bool pinned() const { return node != 0 || !endpoint.empty() || continues_scan(); }
   bool continues_scan() const { return scan != nullptr && scan->cursor; }

@@ -58,12 +58,20 @@ constexpr std::size_t kFlagBytes = 2;
 // The longest SessionRef with its tag and length.
 constexpr std::size_t kMostSessionRefBytes = 2 + 3 * 11 + kFlagBytes;
 
-// The start of a Command whose operation is `field` and takes `bytes`.
-std::string StartCommand(unsigned field, std::size_t bytes, bool with_session = false) {
+// The start of a Command whose operation is `field` and takes `bytes`; with room for a SessionRef.
+std::string StartCommand(unsigned field, std::size_t bytes) {
   std::string out;
-  out.reserve(1 + VarintBytes(bytes) + bytes + (with_session ? kMostSessionRefBytes : 0));
+  out.reserve(1 + VarintBytes(bytes) + bytes + kMostSessionRefBytes);
   AppendTag(out, field, kBytes);
   AppendVarint(out, bytes);
+  return out;
+}
+
+// Likewise.
+std::string Serialize(const wire::Command& command) {
+  std::string out;
+  out.reserve(command.ByteSizeLong() + kMostSessionRefBytes);
+  command.AppendToString(&out);
   return out;
 }
 
@@ -117,9 +125,8 @@ void Fill(wire::Operation& out, const Change& from) {
 std::string EncodePut(std::string_view key, std::string_view value, const WriteOptions& o) {
   using wire::Put;
   const std::size_t flags = (o.return_previous ? kFlagBytes : 0) + (o.attach ? kFlagBytes : 0);
-  std::string out =
-      StartCommand(wire::Command::kPutFieldNumber,
-                   BytesFieldBytes(key) + BytesFieldBytes(value) + flags, bool(o.session));
+  std::string out = StartCommand(wire::Command::kPutFieldNumber,
+                                 BytesFieldBytes(key) + BytesFieldBytes(value) + flags);
   AppendBytesField(out, Put::kKeyFieldNumber, key);
   AppendBytesField(out, Put::kValueFieldNumber, value);
   if (o.return_previous) AppendNumberField(out, Put::kReturnPreviousFieldNumber, 1);
@@ -130,8 +137,7 @@ std::string EncodePut(std::string_view key, std::string_view value, const WriteO
 std::string EncodeDelete(std::string_view key, const WriteOptions& o) {
   using wire::Delete;
   const std::size_t flags = o.return_previous ? kFlagBytes : 0;
-  std::string out = StartCommand(wire::Command::kDeleteFieldNumber, BytesFieldBytes(key) + flags,
-                                 bool(o.session));
+  std::string out = StartCommand(wire::Command::kDeleteFieldNumber, BytesFieldBytes(key) + flags);
   AppendBytesField(out, Delete::kKeyFieldNumber, key);
   if (o.return_previous) AppendNumberField(out, Delete::kReturnPreviousFieldNumber, 1);
   return out;
@@ -147,8 +153,7 @@ std::string EncodeCompareAndSet(std::string_view key, const Expectation& expect,
       with_value != nullptr ? BytesFieldBytes(with_value->value) : NumberFieldBytes(revision);
   std::string out = StartCommand(
       wire::Command::kCompareAndSetFieldNumber,
-      BytesFieldBytes(key) + BytesFieldBytes(value) + expect_bytes + (o.attach ? kFlagBytes : 0),
-      bool(o.session));
+      BytesFieldBytes(key) + BytesFieldBytes(value) + expect_bytes + (o.attach ? kFlagBytes : 0));
   AppendBytesField(out, CompareAndSet::kKeyFieldNumber, key);
   AppendBytesField(out, CompareAndSet::kValueFieldNumber, value);
   if (with_value != nullptr) {
@@ -184,7 +189,7 @@ std::string EncodeTransaction(const Transaction& transaction) {
   for (const Compare& compare : transaction.when) Fill(*out.add_compare(), compare);
   for (const Change& change : transaction.then) Fill(*out.add_then(), change);
   for (const Change& change : transaction.otherwise) Fill(*out.add_otherwise(), change);
-  return command.SerializeAsString();
+  return Serialize(command);
 }
 
 std::string EncodeDeleteRange(const Range& range, std::uint32_t max_keys) {
@@ -193,7 +198,7 @@ std::string EncodeDeleteRange(const Range& range, std::uint32_t max_keys) {
   out.set_first(range.first);
   out.set_last(range.last);
   out.set_max_keys(max_keys);
-  return command.SerializeAsString();
+  return Serialize(command);
 }
 
 std::string EncodeOpenSession(std::uint64_t ttl_us) {

@@ -18,8 +18,6 @@ constexpr milliseconds kFirstPause{4};
 constexpr milliseconds kMostPause{200};
 // After this many rounds in which no node could even be dialled, a call gives up.
 constexpr int kMostDeadRounds = 3;
-// A node that has sent nothing at all for this long while it owes a reply is suspect.
-constexpr milliseconds kLeastSilence{100};
 // The share of its time that a read waits on a silent node before it asks another one.
 constexpr int kSilenceShare = 3;
 constexpr std::int64_t kReplyMargin = 50;   // ms, at most
@@ -265,7 +263,7 @@ void Core::SendOn(Node& node, Call& call, TimePoint now) {
   }
   if (call.explanation != nullptr) BeginAttempt(node, call, now);
   connection.Send(call, codec_, static_cast<std::uint32_t>(share));
-  const bool may_leave = !call.is_write() || call.repeatable;
+  const bool may_leave = !call.is_write() || call.repeatable();
   if (may_leave && !call.pinned() && nodes_.nodes().size() > 1) {
     const auto patience =
         std::max<Clock::duration>(kLeastSilence, (call.until - now) / kSilenceShare);

@@ -28,6 +28,11 @@
 
 namespace quorate::internal {
 
+// A node that has sent nothing at all for this long while it owes a reply is suspect.
+inline constexpr std::chrono::milliseconds kLeastSilence{100};
+// For so long a suspect node is asked only for want of others.
+inline constexpr std::chrono::milliseconds kSuspicion{1000};
+
 // Runs on its loop alone; Submit(), seen() and CloseDoor() may be called from any thread. Handlers
 // run last in whatever completes a call, or from a post of their own: they may start calls and
 // close the client.

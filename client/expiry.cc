@@ -10,10 +10,6 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr milliseconds kSuspicion{1000};
-// A node that has sent nothing at all for this long while it owes a reply is suspect.
-constexpr milliseconds kLeastSilence{100};
-
 std::string TimeOfRung(const Call& call) {
   return std::to_string(call.ladder->rungs[call.ladder->at].within.count()) + " ms";
 }
@@ -45,7 +41,7 @@ void Core::Wake(Call& call, TimePoint now) {
   if (call.connection == nullptr && call.dialling == nullptr) return Route(call, now);
   if (call.connection == nullptr || call.connection->last_received() >= call.sent_at) return;
   // A write is sent once: it may be executed even if nobody waits for it any more.
-  if (call.is_write() && !call.repeatable) return;
+  if (call.is_write() && !call.repeatable()) return;
   LeaveSilentNode(call, now);
 }
 

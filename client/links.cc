@@ -89,7 +89,7 @@ void Core::Lost(Call& call, const Breakage& breakage, const Node& node, TimePoin
   const bool maybe_executed = call.is_write() && call.connection->MaybeSent(call);
   EndAttempt(call, ErrorCode::kConnectionLost, breakage.text);
   Detach(call);
-  if (maybe_executed && !call.repeatable) {
+  if (maybe_executed && !call.repeatable()) {
     return Fail(call,
                 MakeError(ErrorCode::kConnectionLost, ErrorClass::kUnknown,
                           "the connection to " + Name(node) + " (" + node.address +

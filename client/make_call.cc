@@ -71,7 +71,6 @@ CallPtr NewWrite(Operation operation, const WriteOptions& o, ErrorPtr wrong, con
   CallPtr call = NewCall(operation, o);
   call->session = StateOf(o.session);
   call->return_previous = o.return_previous;
-  call->repeatable = call->session != nullptr;
   call->invalid = std::move(wrong);
   if (call->invalid) return call;
   const bool may_attach = operation == Operation::kPut || operation == Operation::kCompareAndSet;
@@ -228,10 +227,7 @@ CallPtr Client::MakeOpenSession(const SessionOptions& options, const CallOptions
     return call;
   }
   call->session_options = options;
-  // At worst one is opened that nobody uses, and it ends by itself.
-  call->repeatable = true;
   call->body = internal::EncodeOpenSession(static_cast<std::uint64_t>(ttl.count()));
-  call->command_bytes = call->body.size();
   return call;
 }
 
@@ -242,9 +238,7 @@ CallPtr Client::MakeCloseSession(const Session& session, const CallOptions& o) {
     call->invalid = Invalid("there is no session to close");
     return call;
   }
-  call->repeatable = true;
   call->body = internal::EncodeCloseSession(session.id());
-  call->command_bytes = call->body.size();
   return call;
 }
 

@@ -16,8 +16,6 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr milliseconds kSuspicion{1000};
-
 // A session that has ended will not come back, and its numbers mean nothing any more.
 bool SaysThatTheSessionEnded(const Call& call, const Error& error) {
   return call.session != nullptr && error.code == ErrorCode::kSessionExpired;
@@ -373,9 +371,7 @@ void Core::KeepSession(const std::shared_ptr<SessionState>& session) {
   call->operation = Operation::kKeepSession;
   call->type = FrameTypeOf(call->operation);
   call->session = session;
-  call->repeatable = true;
   call->body = EncodeKeepSession(session->id);
-  call->command_bytes = call->body.size();
   call->timeout =
       std::max(milliseconds(1), std::chrono::floor<milliseconds>(safe_until - BootClock::now()));
   call->handler =
