@@ -1,7 +1,6 @@
 #include "tools/delete_range.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <iostream>
 #include <utility>
 
@@ -10,14 +9,6 @@
 
 namespace quorate::tools {
 namespace {
-
-Range RangeOf(const DeleteRangeArguments& arguments) {
-  Range range = Range::Prefix(arguments.prefix.value_or(""));
-  if (arguments.from) range.first = std::max(range.first, *arguments.from);
-  if (arguments.to && !arguments.to->empty() && (range.last.empty() || *arguments.to < range.last))
-    range.last = *arguments.to;
-  return range;
-}
 
 // In a form that the shell reads back, whatever the bytes ($'...' knows the escapes).
 std::string Quoted(const std::string& key) {
@@ -84,7 +75,8 @@ void AddRangeOptions(CLI::App& command, CLI::Option& key, DeleteRangeArguments& 
 
 ExitCode DeleteRange(const Settings& settings, Interrupt& interrupt, const std::string& key,
                      const DeleteRangeArguments& arguments) {
-  Range left = RangeOf(arguments);
+  Range left = RangeOf(arguments.prefix.value_or(""), arguments.from.value_or(""),
+                       arguments.to.value_or(""));
   if (!key.empty()) {
     PrintError("give a key, or a range, not both");
     return kExitUsage;

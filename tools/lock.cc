@@ -44,14 +44,14 @@ std::string Holder() {
 
 ExitCode Held(const Settings& settings, Client& client, const LockArguments& arguments,
               const Error& error) {
-  std::string by;
-  if (const auto holder = client.Get(arguments.name); holder && holder->found) {
-    by = " by " + Escape(holder->value);
-  }
   if (settings.json) {
     Json json;
     AddBytes(json, "lock", arguments.name);
     return Report(settings, std::move(json), error);
+  }
+  std::string by;
+  if (const auto holder = client.Get(arguments.name); holder && holder->found) {
+    by = " by " + Escape(holder->value);
   }
   PrintError(Escape(arguments.name) + " is held" + by);
   return kExitCompareFailed;

@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <iostream>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -33,18 +32,10 @@ void Describe(CLI::App& app) {
       "130 interrupted.");
 }
 
-// Without options that have no value: read back, an empty one would be one that is not allowed.
-void PrintConfig(const std::string& config) {
-  std::istringstream lines(config);
-  for (std::string line; std::getline(lines, line);) {
-    if (!line.ends_with("=\"\"")) std::cout << line << '\n';
-  }
-}
-
 int Run(CLI::App& app, const Settings& settings, const std::vector<Command>& commands,
         bool print_config) {
   if (print_config) {
-    PrintConfig(app.config_to_str(true, true));
+    std::cout << app.config_to_str(true, true);
     return kExitOk;
   }
   for (const Command& command : commands) {

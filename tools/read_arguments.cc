@@ -40,7 +40,8 @@ void AddLevelOptions(CLI::App& command, ReadArguments& arguments) {
                   "If a node cannot serve it as it stands: wait (for what it lacks, or the "
                   "leader), refuse (at once), serve (anyway, and say how old it may be)")
       ->check(CLI::IsMember({"wait", "refuse", "serve"}))
-      ->envname("QUORATE_ON_UNMET");
+      ->envname("QUORATE_ON_UNMET")
+      ->run_callback_for_default(false);  // so that --print-config leaves it out while it is empty
 }
 
 void AddReadOptions(CLI::App& command, ReadArguments& arguments) {
@@ -50,6 +51,7 @@ void AddReadOptions(CLI::App& command, ReadArguments& arguments) {
                   "What is wanted most, and what will do instead: 'strong@20ms > "
                   "bounded:200ms@10ms > eventual'")
       ->check([](const std::string& text) { return Complaint(ParseSla(text)); }, "SLA")
+      ->run_callback_for_default(false)  // as above
       ->excludes("--read")
       ->excludes("--on-unmet");
   command

@@ -22,15 +22,6 @@ struct ScanArguments {
   bool keys_only = false;
 };
 
-Range RangeOf(const ScanArguments& arguments) {
-  Range range = Range::Prefix(arguments.prefix);
-  if (arguments.from > range.first) range.first = arguments.from;
-  if (!arguments.to.empty() && (range.last.empty() || arguments.to < range.last)) {
-    range.last = arguments.to;
-  }
-  return range;
-}
-
 void PrintItem(const Settings& settings, const ScanArguments& arguments, const Item& item,
                const Certificate& certificate) {
   if (!settings.json) {
@@ -67,7 +58,8 @@ ExitCode Scan(const Settings& settings, const ScanArguments& arguments) {
                             .count_only = arguments.count,
                             .node = settings.node};
   std::uint64_t seen = 0;
-  Result<ScanPage> page = client.Scan(RangeOf(arguments), options);
+  Result<ScanPage> page =
+      client.Scan(RangeOf(arguments.prefix, arguments.from, arguments.to), options);
   for (;;) {
     if (!page) {
       std::cout.flush();

@@ -35,6 +35,13 @@ std::optional<microseconds> ParseDuration(std::string_view text) {
   return microseconds(std::llround(us));
 }
 
+Range RangeOf(const std::string& prefix, const std::string& from, const std::string& to) {
+  Range range = Range::Prefix(prefix);
+  if (from > range.first) range.first = from;
+  if (!to.empty() && (range.last.empty() || to < range.last)) range.last = to;
+  return range;
+}
+
 void CheckDuration(CLI::Option* option, microseconds least) {
   option->check(
       [least](const std::string& text) -> std::string {

@@ -1,12 +1,12 @@
 #include "tools/transaction_text.h"
 
 #include <array>
-#include <charconv>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "tools/output.h"
+#include "tools/settings.h"
 
 namespace quorate::tools {
 namespace {
@@ -69,15 +69,6 @@ std::optional<Words> Split(std::string_view line) {
     }
     line.remove_prefix(end);
   }
-}
-
-template <typename Number>
-std::optional<Number> ParseNumber(const std::string& text) {
-  Number number{};
-  const char* const last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, number);
-  if (error != std::errc() || end != last) return std::nullopt;
-  return number;
 }
 
 std::optional<Relation> ParseRelation(const std::string& text) {

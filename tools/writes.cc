@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -89,20 +88,12 @@ ExitCode CompareAndSet(const Settings& settings, Interrupt& interrupt,
       client.CompareAndSet(arguments.key, expect, value, arguments.options(settings)));
 }
 
-// Not CLI11's own: what does not fit becomes the nearest number that does.
-std::optional<std::int64_t> ParseNumber(const std::string& text) {
-  std::int64_t number = 0;
-  const char* const last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, number);
-  return error == std::errc() && end == last ? std::optional(number) : std::nullopt;
-}
-
 ExitCode Increment(const Settings& settings, Interrupt& interrupt,
                    const WriteArguments& arguments) {
   ExplainInterruptedWrite(interrupt);
   Client client(settings.client_options());
-  const auto reply =
-      client.Increment(arguments.key, *ParseNumber(arguments.by), arguments.options(settings));
+  const auto reply = client.Increment(arguments.key, *ParseNumber<std::int64_t>(arguments.by),
+                                      arguments.options(settings));
   Json json = KeyJson(arguments.key);
   if (reply && settings.json) json["number"] = reply->number;
   if (reply && !settings.json) std::cout << reply->number << '\n' << std::flush;
@@ -237,8 +228,9 @@ Command AddIncrement(CLI::App& app) {
   incr->add_option("by", arguments->by, "May be negative: quorate incr stock -- -3")
       ->check(
           [](const std::string& text) {
-            return ParseNumber(text) ? std::string()
-                                     : "'" + text + "' is not a number of 64 bits with sign";
+            return ParseNumber<std::int64_t>(text)
+                       ? std::string()
+                       : "'" + text + "' is not a number of 64 bits with sign";
           },
           "NUMBER")
       ->capture_default_str()

@@ -34,7 +34,6 @@ class Link {
   void Set(const LinkFaults& faults);
   void Reset();
 
-  const std::string& name() const { return setup_.name; }
   boost::asio::ip::tcp::endpoint address() const { return acceptor_.local_endpoint(); }
   const LinkCounters& counters() const { return counters_; }
   std::size_t open() const { return relays_.size(); }
