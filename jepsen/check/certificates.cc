@@ -63,9 +63,7 @@ class Certificates {
     const Operation& op = Op(at);
     const Certificate& certificate = op.certificate;
     if (!op.is_read() || certificate.age_us == kAbsent || certificate.index == kAbsent) return;
-    const std::uint64_t lag = certificate.lag;
-    const FirstSight sight =
-        index_.SightAbove(certificate.index > kAbsent - lag ? kAbsent : certificate.index + lag);
+    const FirstSight sight = index_.SightAbove(certificate.index, certificate.lag);
     if (sight.at >= op.invoked ||
         static_cast<std::uint64_t>(op.invoked - sight.at) <= certificate.age_us) {
       return;

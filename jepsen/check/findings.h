@@ -28,8 +28,6 @@ class Findings {
     if (Listed(checker)) List(checker, operations, sentence());
   }
 
-  const History& history() const { return history_; }
-
  private:
   bool Listed(std::string_view checker);
   void List(std::string_view checker, std::initializer_list<Position> operations,

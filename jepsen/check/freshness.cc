@@ -103,7 +103,7 @@ class Freshness {
   void Within(std::string_view checker, Position at, std::uint64_t age, std::uint64_t lag) {
     const Operation& op = Op(at);
     const std::uint64_t has = op.certificate.index;
-    const FirstSight sight = index_.SightAbove(has > kAbsent - lag ? kAbsent : has + lag);
+    const FirstSight sight = index_.SightAbove(has, lag);
     if (sight.at >= op.invoked || static_cast<std::uint64_t>(op.invoked - sight.at) <= age) return;
     findings_.Violated(checker, {at, sight.operation}, [&] {
       std::string text = Called(history_, op) + ' ' + Missed(history_, op, Op(sight.operation));

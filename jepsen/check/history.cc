@@ -24,6 +24,11 @@ constexpr std::size_t kOwnNames = 8;
 
 }  // namespace
 
+Value Made(const ValueTable& values, const Operation& op) {
+  if (op.function == Function::kCas) return values.item(op.value, 1);
+  return op.function == Function::kDelete ? kNil : op.value;
+}
+
 std::string_view Name(Function function) {
   constexpr std::array<std::string_view, 11> kNames = {"read",    "write", "cas",        "delete",
                                                        "append",  "add",   "transfer",   "acquire",

@@ -108,7 +108,11 @@ struct Operation {
 
   bool ok() const { return outcome == Outcome::kOk; }
   bool is_read() const { return function == Function::kRead; }
+  bool only_observes() const { return is_read() || compared_unequal; }
 };
+
+// What a register's write makes of it.
+Value Made(const ValueTable& values, const Operation& operation);
 
 struct Fault {
   std::string name;

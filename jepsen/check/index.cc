@@ -54,11 +54,6 @@ bool IsAnsweredWrite(const Operation& op) {
   return op.ok() && !op.is_read() && op.function != Function::kUse;
 }
 
-Value Made(const History& history, const Operation& op) {
-  if (op.function == Function::kCas) return history.values.item(op.value, 1);
-  return op.function == Function::kDelete ? kNil : op.value;
-}
-
 Index::Index(const History& history) : history_(history) {
   BuildSights();
   BuildOrders();

@@ -34,8 +34,6 @@ struct FirstSight {
 std::uint64_t ShownIndex(const Operation& operation);
 // Whether it is a write of the store that has an answer.
 bool IsAnsweredWrite(const Operation& operation);
-// What a register's write makes of it.
-Value Made(const History& history, const Operation& operation);
 
 // Refers to the history, which must stay as it is. Everything is O(n), or O(n log n) where indices
 // are far apart. Read-only once Place is done.
@@ -50,8 +48,8 @@ class Index {
 
   // Of `index` or any above it.
   FirstSight SightOf(std::uint64_t index) const { return sights_[Slot(index)]; }
-  FirstSight SightAbove(std::uint64_t index) const {
-    return index == kAbsent ? FirstSight{} : SightOf(index + 1);
+  FirstSight SightAbove(std::uint64_t index, std::uint64_t lag = 0) const {
+    return index >= kAbsent - lag ? FirstSight{} : SightOf(index + lag + 1);
   }
 
   // A number for each index that is shown, rising with it, below slot_count(): for tables.

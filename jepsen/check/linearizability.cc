@@ -275,11 +275,8 @@ class Search {
     std::unordered_map<Value, Time> begun;
     begun[static_cast<Value>(state_)] = std::numeric_limits<Time>::min();
     for (const Operation& op : operations_) {
-      if (op.is_read() || op.compared_unequal) continue;
-      const Value made = op.function == Function::kCas      ? values_.item(op.value, 1)
-                         : op.function == Function::kDelete ? kNil
-                                                            : op.value;
-      Time& first = begun.try_emplace(made, op.invoked).first->second;
+      if (op.only_observes()) continue;
+      Time& first = begun.try_emplace(Made(values_, op), op.invoked).first->second;
       first = std::min(first, op.invoked);
     }
     for (std::uint32_t i = 0; i < operations_.size(); ++i) {
@@ -333,7 +330,7 @@ class Search {
     for (std::uint32_t event = events_.First(); !events_[event].is_return;
          event = events_.Next(event)) {
       const Operation& op = operations_[events_[event].operation];
-      if (!op.is_read() && !op.compared_unequal) continue;
+      if (!op.only_observes()) continue;
       const auto next = stepper_.Step(state_, op);
       if (next && *next == state_) return event;
     }

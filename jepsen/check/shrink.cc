@@ -22,7 +22,7 @@ class Shrinker {
     for (Operation op : operations) {
       if (op.invoked > moment) continue;
       if (op.returned != kNever && op.returned > moment) {
-        if (IsObservation(op)) continue;
+        if (op.only_observes()) continue;
         op.returned = kNever;
         op.outcome = Outcome::kInfo;
         op.has_result = false;
@@ -56,7 +56,7 @@ class Shrinker {
     }
     std::vector<std::size_t> candidates;
     for (std::size_t i = 0; i < operations.size(); ++i) {
-      if (IsObservation(operations[i]) && operations[i].returned != last) candidates.push_back(i);
+      if (operations[i].only_observes() && operations[i].returned != last) candidates.push_back(i);
     }
     Drop(operations, candidates);
   }
@@ -70,8 +70,6 @@ class Shrinker {
   }
 
  private:
-  static bool IsObservation(const Operation& op) { return op.is_read() || op.compared_unequal; }
-
   std::vector<std::size_t> UnseenWrites(const std::vector<Operation>& operations) const {
     std::unordered_set<Value> seen;
     for (const Operation& op : operations) {
@@ -88,10 +86,7 @@ class Shrinker {
     for (std::size_t i = 0; i < operations.size(); ++i) {
       const Operation& op = operations[i];
       if (op.is_read()) continue;
-      Value made = op.value;
-      if (op.function == Function::kCas) made = values_.items(op.value).back();
-      if (op.function == Function::kDelete) made = kNil;
-      if (!seen.contains(made)) unseen.push_back(i);
+      if (!seen.contains(Made(values_, op))) unseen.push_back(i);
     }
     return unseen;
   }

@@ -23,14 +23,6 @@ void Set(std::vector<Value>& pairs, Value key, Value value) {
   }
 }
 
-// Wraps rather than overflows: a corrupt history must not be undefined behaviour.
-std::int64_t Plus(std::int64_t a, std::int64_t b) {
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-}
-std::int64_t Minus(std::int64_t a, std::int64_t b) {
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
-}
-
 }  // namespace
 
 bool IsByKey(Model model) {

@@ -13,6 +13,15 @@ namespace quorate::check {
 using Value = std::uint32_t;
 inline constexpr Value kNil = 0;
 
+// Of a history's numbers. Wraps rather than overflows: a corrupt history must not be undefined
+// behaviour.
+inline std::int64_t Plus(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+}
+inline std::int64_t Minus(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
+}
+
 // Not thread-safe. Text that it returns stays valid and in place as long as the table.
 class ValueTable {
  public:

@@ -17,14 +17,6 @@ constexpr std::size_t kMaxUnknown = 14;
 
 using Balances = std::map<std::string, std::int64_t>;
 
-// Wraps rather than overflows: a corrupt history must not be undefined behaviour.
-std::int64_t Plus(std::int64_t a, std::int64_t b) {
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-}
-std::int64_t Minus(std::int64_t a, std::int64_t b) {
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
-}
-
 class Bank {
  public:
   Bank(const Index& index, Findings& findings)

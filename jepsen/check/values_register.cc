@@ -77,7 +77,7 @@ class Registers {
   void CheckAgainstWrite(Position at, const PlacedWrite& write) {
     const Operation& read = Op(at);
     const Operation& op = Op(write.operation);
-    if (read.key == write.key && (!read.has_result || read.result == Made(history_, op)) &&
+    if (read.key == write.key && (!read.has_result || read.result == Made(history_.values, op)) &&
         op.function != Function::kDelete) {
       return;
     }
@@ -100,7 +100,7 @@ class Registers {
     for (Position i = 0; i < history_.operations.size(); ++i) {
       const Operation& op = history_.operations[i];
       if (op.is_read()) continue;
-      const KeyAndValue made{op.key, Made(history_, op)};
+      const KeyAndValue made{op.key, Made(history_.values, op)};
       if (op.outcome == Outcome::kInfo || (op.ok() && ShownIndex(op) == kAbsent)) {
         unknown_[made].push_back(i);
       } else {
@@ -228,16 +228,22 @@ class Registers {
     }
   }
 
+  // A write of unknown outcome that had begun when `index` was first shown.
+  bool MayHaveMade(Value key, Value value, std::uint64_t index) {
+    if (unknown_.empty() && certain_.empty()) CollectUnplaced();
+    const Time sighted = index_.SightOf(index).at;
+    const auto& candidates = unknown_[{key, value}];
+    return std::any_of(candidates.begin(), candidates.end(), [&](Position candidate) {
+      return candidate != kNowhere && Op(candidate).invoked <= sighted;
+    });
+  }
+
   // Without a revision, the value must do: that of the last write, or of one of unknown outcome.
   void CheckValueOnly(Position at, const PlacedWrite* write) {
     const Operation& read = Op(at);
-    const Value expected = write != nullptr ? Made(history_, Op(write->operation)) : kNil;
+    const Value expected = write != nullptr ? Made(history_.values, Op(write->operation)) : kNil;
     if (!read.has_result || read.result == expected) return;
-    if (unknown_.empty() && certain_.empty()) CollectUnplaced();
-    const Time sighted = index_.SightOf(read.certificate.index).at;
-    for (const Position candidate : unknown_[{read.key, read.result}]) {
-      if (candidate != kNowhere && Op(candidate).invoked <= sighted) return;
-    }
+    if (MayHaveMade(read.key, read.result, read.certificate.index)) return;
     findings_.Violated(Name(read.level), {at, write != nullptr ? write->operation : kNowhere}, [&] {
       return Describe(history_, read) + ", but at its index " +
              std::to_string(read.certificate.index) + " the value was " +
@@ -260,7 +266,7 @@ class Registers {
     const Position write = have == kAbsent || have == 0 ? kNowhere : index_.At(have);
     if (write == kNowhere || index_.writes()[write].key != op.key) return;
     const Operation& writer = Op(index_.writes()[write].operation);
-    if (Made(history_, writer) != history_.values.item(op.value, 0)) return;
+    if (Made(history_.values, writer) != history_.values.item(op.value, 0)) return;
     findings_.Violated("strong", {at, index_.writes()[write].operation}, [&] {
       return Describe(history_, op) + " with what was written at index " + std::to_string(have) +
              ", but " + Describe(history_, writer) + ": it was equal";
@@ -272,14 +278,10 @@ class Registers {
     const std::uint64_t index = ShownIndex(op);
     const Position latest = index_.Latest(op.key, index - 1);
     const Value before =
-        latest == kNowhere ? kNil : Made(history_, Op(index_.writes()[latest].operation));
+        latest == kNowhere ? kNil : Made(history_.values, Op(index_.writes()[latest].operation));
     const Value old = history_.values.item(op.value, 0);
     if (before == old) return;
-    if (unknown_.empty() && certain_.empty()) CollectUnplaced();
-    const Time sighted = index_.SightOf(index).at;
-    for (const Position candidate : unknown_[{op.key, old}]) {
-      if (candidate != kNowhere && Op(candidate).invoked <= sighted) return;
-    }
+    if (MayHaveMade(op.key, old, index)) return;
     findings_.Violated(
         "strong", {at, latest == kNowhere ? kNowhere : index_.writes()[latest].operation}, [&] {
           return Describe(history_, op) + " at index " + std::to_string(index) +

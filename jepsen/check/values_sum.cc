@@ -169,11 +169,6 @@ class Sums {
     lines_[op.key].points.push_back(point);
   }
 
-  // Wraps rather than overflows.
-  static std::int64_t Minus(std::int64_t a, std::int64_t b) {
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
-  }
-
   void NotAState(Position at) {
     findings_.Violated(Op(at).is_read() ? Name(Op(at).level) : "exactly-once", {at}, [&] {
       return Describe(history_, Op(at)) + ", which is no state of a " +
