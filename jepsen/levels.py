@@ -5,7 +5,7 @@ from collections import deque
 
 from freshness import Read, Write
 from wire import EVENTUAL, NOT_EXECUTED, STRONG, Freshness, Lost, bounded, put_command
-from workload import Client
+from workload import Client, Crew
 
 KEYS = 16
 
@@ -84,29 +84,13 @@ LEVELS = (STRONG, EVENTUAL, "session", bounded(0.1), bounded(0.1, on_unmet="refu
           bounded(0.02, on_unmet="serve"), bounded(2, on_unmet="refuse"))
 
 
-class LevelLoad:
+class LevelLoad(Crew):
     """A reader for each node, and some writers; `pace` is what each waits between operations, in seconds."""
 
     def __init__(self, cluster, writers=2, seed=1, levels=LEVELS, pace=0.003):
         self.writers = [LevelWriter(cluster, n, f"{seed}/writer/{n}", pace) for n in range(writers)]
         self.readers = [LevelReader(cluster, node.id, self, f"{seed}/reader/{node.id}", levels, pace) for node in cluster]
 
-    def __enter__(self):
-        for client in self.writers + self.readers:
-            client.start()
-        return self
-
-    def __exit__(self, kind, *_):
-        for client in self.writers + self.readers:
-            client.stopping.set()
-        if kind is None:
-            for client in self.writers + self.readers:
-                client.stop()
-
     @property
     def writes(self):
         return [write for writer in self.writers for write in writer.writes]
-
-    @property
-    def reads(self):
-        return [read for reader in self.readers for read in reader.reads]

@@ -142,12 +142,10 @@ class Reader(Client):
         self.stopping.wait(0.004)
 
 
-class Load:
-    """`writers` writers, and one strong reader for each node."""
+class Crew:
+    """Writers and readers that start and stop together."""
 
-    def __init__(self, cluster, writers, seed):
-        self.writers = [Writer(cluster, n, f"{seed}/writer/{n}") for n in range(writers)]
-        self.readers = [Reader(cluster, node.id, self.writers, f"{seed}/reader/{node.id}") for node in cluster]
+    writers, readers = (), ()
 
     def __enter__(self):
         for client in self.writers + self.readers:
@@ -164,6 +162,18 @@ class Load:
         for client in self.writers + self.readers:
             client.stop()
 
+    @property
+    def reads(self):
+        return [read for reader in self.readers for read in reader.reads]
+
+
+class Load(Crew):
+    """`writers` writers, and one strong reader for each node."""
+
+    def __init__(self, cluster, writers, seed):
+        self.writers = [Writer(cluster, n, f"{seed}/writer/{n}") for n in range(writers)]
+        self.readers = [Reader(cluster, node.id, self.writers, f"{seed}/reader/{node.id}") for node in cluster]
+
     def acknowledged_count(self):
         """Also while the writers are at work."""
         return sum(len(writer.acknowledged) for writer in self.writers)
@@ -175,10 +185,6 @@ class Load:
     @property
     def register_writes(self):
         return [write for writer in self.writers for write in writer.writes]
-
-    @property
-    def reads(self):
-        return [read for reader in self.readers for read in reader.reads]
 
     def first_read_after(self, instant):
         """When the first strong read that began after `instant` was answered, or None."""

@@ -57,17 +57,24 @@ def table(seen, node, begin, end):
     return lines
 
 
-def one(name, out, nemesis, explain, suffix="", **more):
+def one(name, out, nemesis, explain):
     """A test with a single fault, then `explain(Seen)` gives the lines to print."""
-    settings = {"workload": "register", "rate": 400, "seconds": SECONDS, "seed": 1, **more}
-    plan = plans.Plan(nemeses=[nemesis], hold={"events": [Event(*FAULT, nemesis, f"demo/{name}")]}, **settings)
+    plan = plans.Plan("register", [nemesis], rate=400, seconds=SECONDS, seed=1, events=[Event(*FAULT, nemesis, f"demo/{name}")])
+    code, seen, directory = _watch(name, out, plan, suffix="")
+    _tell(explain(seen), directory)
+    return code
+
+
+def _watch(name, out, plan, suffix):
     directory = f"{out}{suffix}" if out else test.STORE / f"demo-{name}{suffix}"
     if not out:
         _remove(directory)
-    code, directory = test.run(plan, directory, [nemesis], quiet=True)
-    test.say("\n".join(explain(Seen(directory))))
-    test.say(f"  {directory / 'report.html'}\n")
-    return code
+    code, directory = test.run(plan, directory, plan.nemeses, quiet=True)
+    return code, Seen(directory), directory
+
+
+def _tell(lines, directory):
+    test.say("\n".join(lines) + f"\n  {directory / 'report.html'}\n")
 
 
 def _remove(directory):
@@ -96,14 +103,11 @@ def last_contact(out):
         return len(lies), [f"  {len(lies)} bounded reads were older than the 50 ms that they promised; the worst, read #{op['op']} on node",
                 f"  {op['certificate']['node']}, claimed {op['certificate'].get('age_us', 0) / 1000:.0f} ms and was {worst / 1e6:.2f} s old."]
     def attempt(control, seed):
-        names = ["pause-leader", "pause-one", "isolate-leader"]
-        plan = plans.Plan("register", names, read="bounded:50ms,strong", rate=600, seconds=14, control=control, seed=seed)
-        directory = f"{out}-{control or 'anchors'}-{seed}" if out else test.STORE / f"demo-last-contact-{control or 'anchors'}-{seed}"
-        if not out:
-            _remove(directory)
-        code, directory = test.run(plan, directory, names, quiet=True)
-        lies, lines = explain(Seen(directory))
-        test.say("\n".join(lines) + f"\n  {directory / 'report.html'}\n")
+        plan = plans.Plan("register", ["pause-leader", "pause-one", "isolate-leader"], read="bounded:50ms,strong", rate=600,
+                          seconds=14, control=control, seed=seed)
+        code, seen, directory = _watch("last-contact", out, plan, f"-{control or 'anchors'}-{seed}")
+        lies, lines = explain(seen)
+        _tell(lines, directory)
         return lies, code
 
     test.say("Judged by the time since the leader was last heard, as others do; nodes are stopped (SIGSTOP) and cut off meanwhile:")

@@ -5,15 +5,13 @@ Weaker reads are left out, because those would take them for strong ones. Keys a
 objects, as Jepsen names them: #jepsen.independent/tuple [key value].
 """
 
-import heapq
 import json
 import sys
 
 
-
 def convert(source, target):
-    """Streams; lines that are no operations, or damaged, are passed over. Returns how many operations were written."""
-    events, count = [], 0
+    """Streams; lines that are no operations, or damaged, are passed over."""
+    events = []
     with open(source, "rb") as lines:
         for line in lines:
             try:
@@ -24,18 +22,14 @@ def convert(source, target):
                 continue
             if op.get("on_unmet") == "serve":
                 continue
-            count += 1
             events.append((op["invoked"], 1, op["op"], _line(op, "invoke", op.get("value"), op["invoked"])))
             if "returned" in op:
                 answer = op.get("result") if op["f"] == "read" else op.get("value")
                 events.append((op["returned"], 0, op["op"], _line(op, op["type"], answer, op["returned"])))
-    heapq.heapify(events)
+    events.sort()
     with open(target, "w", encoding="utf-8") as out:
-        index = 0
-        while events:
-            out.write(f"{{:index {index}, {heapq.heappop(events)[3]}}}\n")
-            index += 1
-    return count
+        for index, event in enumerate(events):
+            out.write(f"{{:index {index}, {event[3]}}}\n")
 
 
 def _line(op, kind, value, at):

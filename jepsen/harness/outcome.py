@@ -26,7 +26,7 @@ def judge(directory, rows=(), notes=(), say=print, options=()):
         if checked.returncode not in (VALID, INVALID, UNKNOWN):
             raise HarnessError(f"the history was not judged: {checked.stderr.strip()}", checked.returncode)
         verdict = amend(results, rows, notes)
-        say(shown(checked.stdout, results))
+        say(shown(checked.stdout, rows))
         render(history, results, directory / "report.html")
     finally:
         converting.wait()
@@ -34,11 +34,10 @@ def judge(directory, rows=(), notes=(), say=print, options=()):
     return verdict
 
 
-def shown(summary, results):
+def shown(summary, rows):
     """The checker's table without its histograms, and our own rows."""
     lines = [line for line in summary.splitlines()[1:] if "<=" not in line and "per bucket" not in line]
-    own = [row for row in json.loads(Path(results).read_text(encoding="utf-8"))["checkers"] if row.get("by") == "harness"]
-    return "\n".join(lines + [f"  {row['name']:<16} {str(row['valid']):<8} {row['detail']}" for row in own])
+    return "\n".join(lines + [f"  {row['name']:<16} {str(row['valid']):<8} {row['detail']}" for row in rows])
 
 
 def amend(path, rows, notes):

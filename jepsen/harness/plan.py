@@ -26,9 +26,7 @@ class Plan:
     seed: int = 1
     network: str = "proxy"
     control: str = ""                            # a known bug to run with
-    flags: list = field(default_factory=list)    # for every node
-    hold: dict = field(default_factory=dict)     # events of the test's own: see test.schedule
-    skipped: dict = field(default_factory=dict)  # nemesis: why it cannot be done here
+    events: list = field(default_factory=list)   # instead of those that the seed would choose
 
     def arguments(self):
         """The command that runs the same again."""
@@ -107,9 +105,10 @@ def check(plan):
 
 
 def leave_out(plan, cluster, named):
-    """Nemeses that this machine or network cannot do: those from groups are skipped, one that was `named` is an error."""
+    """Nemeses that this machine or network cannot do: those from groups are skipped, one that was `named` is an error. Returns
+    {nemesis: why it is skipped}."""
     reasons = nemesis.unavailable(cluster, plan.nemeses)
     if wanted := [name for name in reasons if name in named]:
         raise HarnessError("; ".join(f"{name}: {reasons[name]}" for name in wanted))
-    plan.skipped = reasons
     plan.nemeses = [name for name in plan.nemeses if name not in reasons]
+    return reasons

@@ -48,16 +48,16 @@ def new_directory(title, out=None):
 class Progress:
     """A line now and then: every second on a terminal, else every five."""
 
+    KINDS = ("ok", "fail", "info")
+
     def __init__(self, seconds):
         self.seconds, self.every = seconds, 1 if sys.stdout.isatty() else 5
-        self.totals = dict.fromkeys(("ok", "fail", "info"), 0)
-        self.pending = dict.fromkeys(self.totals, 0)
+        self.pending = dict.fromkeys(self.KINDS, 0)
         self.slowest = 0
         self.runner = None
 
     def tell(self, report):
-        for name in self.totals:
-            self.totals[name] += report[name]
+        for name in self.KINDS:
             self.pending[name] += report[name]
         self.slowest = max(self.slowest, report["slowest_us"])
         if report["at"] % self.every:
@@ -65,7 +65,7 @@ class Progress:
         faults = ", ".join(self.runner.active) if self.runner else ""
         rates = ", ".join(f"{count} {name}" for name, count in self.pending.items())
         say(f"{report['at']:4} s  {rates}, slowest {self.slowest / 1000:.0f} ms{'; ' + faults if faults else ''}")
-        self.pending, self.slowest = dict.fromkeys(self.totals, 0), 0
+        self.pending, self.slowest = dict.fromkeys(self.KINDS, 0), 0
 
 
 def run(plan, out=None, named=(), quiet=False):
@@ -87,10 +87,9 @@ def run(plan, out=None, named=(), quiet=False):
 
 
 def _carry_out(plan, directory, recording, named, tell):
-    cluster = Cluster(plan.nodes, network=net.make(plan.network, seed=plan.seed), flags=plan.flags)
+    cluster = Cluster(plan.nodes, network=net.make(plan.network, seed=plan.seed))
     try:
-        plans.leave_out(plan, cluster, named)
-        for name, why in plan.skipped.items():
+        for name, why in plans.leave_out(plan, cluster, named).items():
             tell(f"left out: {name}: {why}")
         nemesis.prepare(cluster, plan.nemeses)
     except BaseException:
@@ -101,7 +100,7 @@ def _carry_out(plan, directory, recording, named, tell):
         if plan.control:
             node.binary = BIN / "quorated-controls"
             node.flags += ["--control", plan.control]
-    events = plan.hold.get("events") or nemesis.schedule(plan.nemeses, plan.seed, plan.seconds)
+    events = plan.events or nemesis.schedule(plan.nemeses, plan.seed, plan.seconds)
     tell(f"{plan.workload}, {plan.nodes} nodes, {plan.network}, seed {plan.seed}: {len(events)} faults in {plan.seconds:g} s")
     with cluster, interruptible():
         cluster.wait_ready(START_TIMEOUT)
@@ -150,13 +149,11 @@ def _wait(driver, plan):
 
 
 def _findings(plan, cluster, runner, driver, code):
-    ended = [error for error in runner.errors if "ended by itself" in error]
-    ended += [f"node {node.id} ended with code {node.process.poll()}" for node in cluster
-              if not node.running and not node.paused]
-    failed = [error for error in runner.errors if "ended by itself" not in error]
+    ended = runner.ended + [f"node {node.id} ended with code {node.process.poll()}" for node in cluster
+                            if not node.running and not node.paused]
     rows = [outcome.row("nodes", not ended, "; ".join(ended) or "none ended by itself", plan.nodes)]
-    if plan.nemeses or plan.hold:
-        rows.append(outcome.row("faults", "unknown" if failed else True, "; ".join(failed) or "all were made and undone",
+    if plan.nemeses or plan.events:
+        rows.append(outcome.row("faults", "unknown" if runner.errors else True, "; ".join(runner.errors) or "all were made and undone",
                                 len(runner.events)))
     if code != 0:
         rows.append(outcome.row("clients", "unknown", f"quorate-workload ended with {code}: {driver.complaint()}"))

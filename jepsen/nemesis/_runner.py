@@ -30,7 +30,8 @@ class Runner:
         self._active = []
         self._count = 0
         self._thread = None
-        self.errors = []  # faults that could not be made or undone, and nodes that ended by themselves, as text
+        self.errors = []  # faults that could not be made or undone, as text
+        self.ended = []   # nodes that ended by themselves, likewise
 
     def __enter__(self):
         self.start()
@@ -144,5 +145,5 @@ class Runner:
         node.resume()
         if not node.running:
             code = node.process.poll() if node.process else None
-            self.errors.append(f"node {node.id} had ended by itself, with code {code}; it is started again")
+            self.ended.append(f"node {node.id} had ended by itself, with code {code}; it is started again")
             node.start()

@@ -1,4 +1,4 @@
-// What can be done to a register, for register.cc, cas.cc and mixed.cc.
+// What can be done to a register.
 #pragma once
 
 #include <string>

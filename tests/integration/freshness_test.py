@@ -3,7 +3,6 @@ through the audit of jepsen/freshness.py. QUORATE_LONG=1 pauses for longer and c
 
 import copy
 import os
-import pathlib
 import random
 import tempfile
 import threading
@@ -14,6 +13,7 @@ import freshness
 from cluster import wait_until
 from freshness import Read
 from levels import LevelLoad, key_of
+from nemesis.clocks import LIBRARY
 from support import ClusterTest
 from wire import EVENTUAL, STRONG, Code, Connection, Freshness, Token, bounded, put_command, session
 
@@ -21,7 +21,6 @@ LONG = bool(os.environ.get("QUORATE_LONG"))
 LEADER_CHANGES = int(os.environ.get("QUORATE_LEADER_CHANGES", 100 if LONG else 12))
 ELECTION_TIMEOUT = 1.0  # the largest that is drawn
 MARGIN = 1.0            # for a machine that does other things, too
-FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 def ask(node, level, key=b"k", deadline_ms=2000):
@@ -267,7 +266,7 @@ class Restarts(FreshnessTest):
                 self.assertTrue(ask(node, session(token), b"token").reply.ok)
 
 
-@unittest.skipUnless(FAKETIME, "no libfaketime here (Debian package faketime)")
+@unittest.skipUnless(LIBRARY, "no libfaketime here (Debian package faketime)")
 class WallClock(FreshnessTest):
     """One node's wall clock moves by an hour, either way, under load. Its CLOCK_BOOTTIME is not touched."""
 
@@ -281,7 +280,7 @@ class WallClock(FreshnessTest):
                 offset.flush()
             wall_clock("+0")
             node.kill()
-            node.environment = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": offset.name, "FAKETIME_NO_CACHE": "1",
+            node.environment = {"LD_PRELOAD": LIBRARY, "FAKETIME_TIMESTAMP_FILE": offset.name, "FAKETIME_NO_CACHE": "1",
                         "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
             node.start()
             self.cluster.wait_ready()

@@ -3,7 +3,6 @@
 import random
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ import types
 import unittest
 
 import net
+import wire
 from cluster import free_ports, wait_until
 from net import Condition, NetworkError, Unsupported, namespaces
 from net.proxy import Proxy
@@ -61,7 +61,7 @@ class Sink:
 
 def frame(number, size=100, kind=33):
     """As client/proto/frame.h says; the number is the request id."""
-    return struct.pack("<IBBHQI", 16 + size, 1, kind, 0, number, 0) + bytes(size)
+    return wire.frame(kind, number, b"", bytes(size))
 
 
 def closed(connection):
@@ -76,7 +76,7 @@ def numbers(stream):
     """The request ids of a stream of whole frames; anything else is an error."""
     found = []
     while stream:
-        length, version, _, _, number, header = struct.unpack_from("<IBBHQI", stream)
+        length, version, _, _, number, header = wire.FRAME.unpack_from(stream)
         assert (version, header) == (1, 0) and len(stream) >= 4 + length, stream[:40]
         found.append(number)
         stream = stream[4 + length:]
